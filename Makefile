@@ -1,0 +1,43 @@
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+ONLY ?=
+
+.PHONY: demo test bench check lock install install-dev
+.DEFAULT_GOAL := demo
+
+# A stamp of the lock file: the second run of any target starts at once.
+.venv/installed: requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+install: .venv/installed
+install-dev: .venv/installed-dev
+
+demo: install
+	@$(BIN)/python manage.py demo $(ARGS)
+
+test: install-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: install-dev
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+check: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check --fail-level WARNING
+
+# Needs uv on the PATH. Hashes, no URLs, every platform.
+lock:
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	    --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	    --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock

@@ -1,0 +1,117 @@
+"""Time-ordered 64-bit ids: 41 bits of milliseconds, 10 of a node, 12 of a sequence.
+
+The primary key is then the time index: a period is a range of ids, and newest first is `-id`. The node number is
+leased in the database by each process that makes ids, so that no two ever make the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+import threading
+import time
+
+from django.db import connection
+
+# Ids begin here; 41 bits last until 2089.
+EPOCH = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+_EPOCH_MS = int(EPOCH.timestamp() * 1000)
+NODES = 1 << 10
+SEQUENCE = 1 << 12
+_SHIFT = 22
+LEASE_SECONDS = 3600
+MAX_ID = (1 << 63) - 1
+
+
+class NoNodeFree(RuntimeError):
+    """All 1024 node numbers are leased; numbers of dead processes come back within the hour."""
+
+
+def id_at(moment: dt.datetime) -> int:
+    """The smallest id that can be made at `moment` (aware). Moments before 2020 give 0."""
+    return max(0, int(moment.timestamp() * 1000) - _EPOCH_MS) << _SHIFT
+
+
+def time_of(id: int) -> dt.datetime:
+    """When the id was made: aware UTC, to the millisecond."""
+    return EPOCH + dt.timedelta(milliseconds=id >> _SHIFT)
+
+
+class _Generator:
+    """One process's share of the id space. Threads share it; a forked child takes a node of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._node = -1
+        self._token = ""
+        self._renew_at = 0.0
+        self._last_ms = 0
+        self._sequence = 0
+
+    def take(self, count: int) -> list[int]:
+        with self._lock:
+            self._hold_node()
+            made: list[int] = []
+            while len(made) < count:
+                now = int(time.time() * 1000) - _EPOCH_MS
+                if now > self._last_ms:
+                    self._last_ms, self._sequence = now, 0
+                elif self._sequence >= SEQUENCE or now < self._last_ms - 1000:
+                    # The millisecond is used up, or the clock was set back: wait until time has passed it.
+                    time.sleep(0.0005)
+                    continue
+                first = self._sequence
+                last = min(SEQUENCE, first + count - len(made))
+                base = (self._last_ms << _SHIFT) | (self._node << 12)
+                made.extend(range(base + first, base + last))
+                self._sequence = last
+            return made
+
+    def _hold_node(self) -> None:
+        if self._pid == os.getpid() and time.monotonic() < self._renew_at:
+            return
+        if self._pid == os.getpid() and self._renewed():
+            self._renew_at = time.monotonic() + LEASE_SECONDS / 2
+            return
+        token = secrets.token_hex(8)
+        with connection.cursor() as cursor:
+            # Its own statement, not a get_or_create: SKIP LOCKED lets a hundred processes start at once.
+            cursor.execute(
+                """
+                UPDATE console_node SET token = %s, leased_until = clock_timestamp() + %s * interval '1 second'
+                WHERE number = (SELECT number FROM console_node WHERE leased_until < clock_timestamp()
+                                ORDER BY leased_until LIMIT 1 FOR UPDATE SKIP LOCKED)
+                RETURNING number
+                """,
+                [token, LEASE_SECONDS],
+            )
+            row = cursor.fetchone()
+        if row is None:
+            raise NoNodeFree("All 1024 node numbers are leased. Are there that many processes?")
+        self._pid, self._node, self._token = os.getpid(), row[0], token
+        self._renew_at = time.monotonic() + LEASE_SECONDS / 2
+        # Ids of a former holder may reach up to now; ours begin after.
+        self._last_ms, self._sequence = int(time.time() * 1000) - _EPOCH_MS, SEQUENCE
+
+    def _renewed(self) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE console_node SET leased_until = clock_timestamp() + %s * interval '1 second' "
+                "WHERE number = %s AND token = %s",
+                [LEASE_SECONDS, self._node, self._token],
+            )
+            return cursor.rowcount == 1
+
+
+_generator = _Generator()
+
+
+def new_ids(count: int) -> list[int]:
+    """`count` fresh ids in ascending order."""
+    return _generator.take(count)
+
+
+def new_id() -> int:
+    return _generator.take(1)[0]

@@ -1,0 +1,84 @@
+"""Tables partitioned by a time-ordered id, a month each.
+
+A model says `partition_by = "id"` (or the column that holds such an id) and is created by `CreatePartitionedModel` in
+its migration. Partitions are made ahead here; there is no default partition, which would have to be scanned whenever
+one is added.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.apps import apps
+from django.db import connection, models
+from django.db.migrations import CreateModel
+from django.db.models.options import Options
+
+from console import ids
+
+MONTHS_AHEAD = 3
+
+
+class CreatePartitionedModel(CreateModel):
+    """CreateModel whose table is `PARTITION BY RANGE (partition_by)`."""
+
+    def __init__(self, *args: Any, partition_by: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.partition_by = partition_by
+
+    def deconstruct(self) -> Any:
+        name, args, kwargs = super().deconstruct()
+        return name, args, {**kwargs, "partition_by": self.partition_by}
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        sql, params = schema_editor.table_sql(model)
+        column = model._meta.get_field(self.partition_by).column
+        schema_editor.execute(f"{sql} PARTITION BY RANGE ({schema_editor.quote_name(column)})", params or None)
+        # Indexes on a parent are made on every partition that comes.
+        for index in model._meta.indexes:
+            schema_editor.add_index(model, index)
+
+
+def partitioned_models() -> list[type[models.Model]]:
+    return [model for model in apps.get_models() if hasattr(model, "partition_by")]
+
+
+def month_start(moment: dt.datetime, offset: int = 0) -> dt.datetime:
+    """Midnight UTC of the first day of the month `offset` months after `moment`'s."""
+    months = moment.year * 12 + moment.month - 1 + offset
+    return dt.datetime(months // 12, months % 12 + 1, 1, tzinfo=dt.UTC)
+
+
+def ensure(now: dt.datetime, *, months_ahead: int = MONTHS_AHEAD, months_back: int = 1) -> list[str]:
+    """Make the missing partitions from `months_back` before `now` to `months_ahead` after it; give their names."""
+    made: list[str] = []
+    with connection.cursor() as cursor:
+        for model in partitioned_models():
+            for offset in range(-months_back, months_ahead + 1):
+                name = _ensure_one(cursor, model._meta, month_start(now, offset))
+                if name:
+                    made.append(name)
+    return made
+
+
+def _ensure_one(cursor: Any, meta: Options[Any], start: dt.datetime) -> str | None:
+    name = f"{meta.db_table}_{start:%Y%m}"
+    cursor.execute("SELECT to_regclass(%s)", [name])
+    if cursor.fetchone()[0] is not None:
+        return None
+    low, high = ids.id_at(start), ids.id_at(month_start(start, 1))
+    # Two processes may make it at once: the advisory lock lets the second find it made.
+    cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
+    try:
+        # Rows are updated a few times in their first minutes: room on the page keeps those updates off the indexes.
+        cursor.execute(
+            f'CREATE TABLE IF NOT EXISTS "{name}" PARTITION OF "{meta.db_table}" '
+            f"FOR VALUES FROM ({low}) TO ({high}) WITH (fillfactor = 85)"
+        )
+    finally:
+        cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
+    return name

@@ -1,0 +1,38 @@
+"""The tables of sending. One file a noun; import them from here."""
+
+from delivery.models.address import SenderAddress
+from delivery.models.domain import DkimKey, DnsRecord, SenderDomain
+from delivery.models.group import GroupImport, Recipient, RecipientGroup
+from delivery.models.message import Attempt, Message
+from delivery.models.queue import LimitGroup, Queue, ReceivingDomain, Share, Site, Waiting, Worker
+from delivery.models.status import HeldBy, PauseCause, Reason, Status, TaskStatus
+from delivery.models.task import Task, TaskCount
+from delivery.models.template import Template, TemplateVersion
+
+__all__ = [
+    "Attempt",
+    "DkimKey",
+    "DnsRecord",
+    "GroupImport",
+    "HeldBy",
+    "LimitGroup",
+    "Message",
+    "PauseCause",
+    "Queue",
+    "Reason",
+    "ReceivingDomain",
+    "Recipient",
+    "RecipientGroup",
+    "SenderAddress",
+    "SenderDomain",
+    "Share",
+    "Site",
+    "Status",
+    "Task",
+    "TaskCount",
+    "TaskStatus",
+    "Template",
+    "TemplateVersion",
+    "Waiting",
+    "Worker",
+]

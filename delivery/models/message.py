@@ -1,0 +1,118 @@
+"""Messages, one row per recipient for ever, and the attempts to deliver them.
+
+Both are partitioned by the message's id, a month each (delivery/partitions.py). Foreign keys into and out of them
+have no database constraint: the rows outlive what they point at, and a check per row would halve the request rate.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, ClassVar
+
+from django.contrib.postgres.indexes import OpClass
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+
+from console import ids
+from console.models import ApiUser
+from delivery.models.domain import SenderDomain
+from delivery.models.queue import ReceivingDomain
+from delivery.models.status import HeldBy, Reason, Status
+from delivery.models.task import Task
+from delivery.models.template import TemplateVersion
+
+
+def _loose(to: type[models.Model], name: str, *, null: bool = False) -> Any:
+    return models.ForeignKey(
+        to,
+        null=null,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=name,
+    )
+
+
+class Message(models.Model):
+    partition_by = "id"
+
+    id = models.BigIntegerField(primary_key=True, default=ids.new_id, editable=False)
+    api_user = _loose(ApiUser, _("API user"))
+    task = _loose(Task, _("task"), null=True)
+    version = _loose(TemplateVersion, _("template"))
+    sender_domain = _loose(SenderDomain, _("sender domain"))
+    receiving_domain = _loose(ReceivingDomain, _("receiving domain"))
+    recipient = models.TextField(_("recipient"))
+    sender = models.TextField(_("sender"))
+    sender_name = models.TextField(blank=True)
+    subject = models.TextField(_("subject"))
+    label = models.TextField(_("label"), blank=True)
+    # The whole To field of a regular mail, addresses joined with ", "; empty: the recipient alone.
+    to_field = models.TextField(blank=True)
+    # What the recipient's own row brought; the task's defaults stand behind it.
+    variables: models.JSONField[dict[str, str], dict[str, str]] = models.JSONField(default=dict)
+
+    status = models.TextField(_("status"), choices=Status)
+    reason = models.TextField(_("reason"), choices=Reason, blank=True)
+    held_by = models.TextField(choices=HeldBy, blank=True)
+    attempts = models.SmallIntegerField(_("attempts"), default=0)
+    # The remote server's own words at the last attempt, or why it was not tried.
+    last_reply = models.TextField(_("last reply"), blank=True)
+    sent_at = models.DateTimeField(_("sent"), null=True)
+    opened_at = models.DateTimeField(_("opened"), null=True)
+    clicked_at = models.DateTimeField(_("clicked"), null=True)
+    request_ip = models.GenericIPAddressField(_("request IP"), null=True)
+    send_ip = models.GenericIPAddressField(_("send IP"), null=True)
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        ordering: ClassVar = ["-id"]
+        # Few, for each costs every request and every settled message. Columns that change are not among them, so that
+        # settling can update in place; other filters walk the window by id.
+        indexes: ClassVar = [
+            models.Index(OpClass(Lower("recipient"), "text_pattern_ops"), "id", name="message_recipient"),
+            models.Index(fields=["task", "id"], name="message_task", condition=models.Q(task__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.recipient}"
+
+    @property
+    def requested_at(self) -> dt.datetime:
+        return ids.time_of(self.id)
+
+
+class Attempt(models.Model):
+    """One try to deliver one message: the send log."""
+
+    partition_by = "message"
+
+    pk = models.CompositePrimaryKey("message_id", "number")
+    message = _loose(Message, _("message"))
+    number = models.SmallIntegerField()
+    at = models.DateTimeField(_("time"))
+    seconds = models.FloatField(_("seconds"))
+    outcome = models.TextField()
+    reason = models.TextField(choices=Reason, blank=True)
+    rule = models.TextField(blank=True)
+    phase = models.TextField(blank=True)
+    code = models.SmallIntegerField(default=0)
+    enhanced = models.TextField(blank=True)
+    reply = models.TextField(blank=True)
+    mx_host = models.TextField(blank=True)
+    remote_ip = models.GenericIPAddressField(null=True)
+    send_ip = models.GenericIPAddressField(null=True)
+    tls = models.TextField(blank=True)
+    # [[phase, reply], …] in the order of the SMTP session.
+    conversation: models.JSONField[list[Any], list[Any]] = models.JSONField(default=list)
+    next_at = models.DateTimeField(_("next attempt"), null=True)
+
+    class Meta:
+        verbose_name = _("attempt")
+        ordering: ClassVar = ["message_id", "number"]
+
+    def __str__(self) -> str:
+        return f"{self.message_id} #{self.number}"

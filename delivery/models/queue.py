@@ -1,0 +1,141 @@
+"""What waits, for whom, and who works on it.
+
+`Site` is where to connect; `LimitGroup` is whose patience is used up. A receiving domain remembers both for a while.
+Until it is resolved, a domain is a limit group of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from console.models import ApiUser
+from delivery.models.status import HeldBy
+
+
+class LimitGroup(models.Model):
+    """`mx:KEY` of a site, `provider:NAME` of a big provider, `domain:NAME` of a domain not yet resolved."""
+
+    name = models.CharField(max_length=300, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Site(models.Model):
+    """A set of MX hosts: where mail for all domains that share it is taken."""
+
+    # Sorted lower-case host names joined with commas; a digest where that is too long for an index.
+    key = models.CharField(max_length=500, unique=True)
+    # [[host, [address, …]], …] in the order in which they are tried.
+    hosts: models.JSONField[list[Any], list[Any]] = models.JSONField(default=list)
+    tencent = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class ReceivingDomain(models.Model):
+    name = models.CharField(_("receiving domain"), max_length=253, unique=True)
+    site = models.ForeignKey(Site, null=True, on_delete=models.SET_NULL, related_name="domains")
+    limit_group = models.ForeignKey(LimitGroup, on_delete=models.PROTECT, related_name="domains")
+    resolved_until = models.DateTimeField(null=True)
+    # NXDOMAIN counts only when it is seen again an hour later.
+    nxdomain_since = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Queue(models.Model):
+    """One per API user and receiving domain."""
+
+    api_user = models.ForeignKey(ApiUser, on_delete=models.CASCADE, related_name="+")
+    receiving_domain = models.ForeignKey(ReceivingDomain, on_delete=models.CASCADE, related_name="+", db_index=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["receiving_domain", "api_user"], name="one_queue_a_user_and_domain")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.api_user_id} {self.receiving_domain_id}"
+
+
+class Waiting(models.Model):
+    """A message that is not settled: narrow, unpartitioned, deleted when it settles. The hot path reads nothing else.
+
+    Each state has a partial index that answers its one question, so that rows in other states are never stepped over.
+    """
+
+    class State(models.IntegerChoices):
+        READY = 0, "ready"  # may be claimed, by (priority, turn)
+        LATER = 1, "later"  # put off until `due`, then made ready
+        HELD = 2, "held"  # by `held_by`, until that ends
+        CLAIMED = 3, "claimed"  # with `claim_token`, until `claim_deadline` and a grace
+
+    class Priority(models.IntegerChoices):
+        TRIGGER = 0, "trigger"
+        BATCH = 1, "batch"
+
+    message_id = models.BigIntegerField(primary_key=True)
+    limit_group = models.ForeignKey(LimitGroup, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    queue = models.ForeignKey(Queue, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    # Null for regular mail.
+    task_id = models.BigIntegerField(null=True)
+    state = models.SmallIntegerField(choices=State, default=State.READY)
+    held_by = models.TextField(choices=HeldBy, blank=True, default="")
+    priority = models.SmallIntegerField(choices=Priority)
+    # Fairness among tasks: the place in line, counted from where the line stood when the task began.
+    turn = models.BigIntegerField(default=0)
+    attempts = models.SmallIntegerField(default=0)
+    due = models.DateTimeField()
+    # End of the retry window, fixed at the first attempt.
+    expires_at = models.DateTimeField(null=True)
+    claim_token = models.BigIntegerField(null=True)
+    claim_deadline = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(
+                fields=["limit_group", "priority", "turn", "message_id"],
+                name="waiting_ready",
+                condition=models.Q(state=0),
+            ),
+            models.Index(fields=["due"], name="waiting_later", condition=models.Q(state=1)),
+            models.Index(fields=["claim_deadline"], name="waiting_claimed", condition=models.Q(state=3)),
+            models.Index(
+                fields=["task_id", "message_id"], name="waiting_of_task", condition=models.Q(task_id__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.message_id)
+
+
+class Worker(models.Model):
+    """An engine process that is alive: `leased_until` is by the database's clock."""
+
+    token = models.BigIntegerField(primary_key=True)
+    name = models.CharField(max_length=64)
+    leased_until = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Share(models.Model):
+    """A part of a limit group's limits, leased to one worker. As many as there are live workers, at most."""
+
+    limit_group = models.ForeignKey(LimitGroup, on_delete=models.CASCADE, related_name="shares", db_index=False)
+    number = models.SmallIntegerField()
+    worker_token = models.BigIntegerField(null=True, db_index=True)
+    leased_until = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["limit_group", "number"], name="one_share_a_number")]
+
+    def __str__(self) -> str:
+        return f"{self.limit_group_id}/{self.number}"

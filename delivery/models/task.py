@@ -1,0 +1,94 @@
+"""Batch tasks: one template to one group, and the counts of what became of each recipient."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from console.models import ApiUser
+from delivery.models.address import SenderAddress
+from delivery.models.group import RecipientGroup
+from delivery.models.status import PauseCause, Status, TaskStatus
+from delivery.models.template import Template, TemplateVersion
+
+
+class Task(models.Model):
+    """A sending task. Who is in it, and with which template version, is fixed when it starts."""
+
+    class Type(models.TextChoices):
+        BATCH = "batch", _("Batch")
+        SCHEDULED = "scheduled", _("Scheduled")
+        RECURRING = "recurring", _("Recurring")
+
+    type = models.CharField(_("type"), max_length=9, choices=Type, default=Type.BATCH)
+    api_user = models.ForeignKey(ApiUser, on_delete=models.PROTECT, related_name="+")
+    subject = models.CharField(_("subject"), max_length=500)
+    # Set null when the thing is deleted: what a task was stays readable by the names beside.
+    group = models.ForeignKey(
+        RecipientGroup, null=True, on_delete=models.SET_NULL, related_name="tasks", verbose_name=_("recipient group")
+    )
+    group_name = models.CharField(max_length=100)
+    template = models.ForeignKey(
+        Template, null=True, on_delete=models.SET_NULL, related_name="tasks", verbose_name=_("template")
+    )
+    template_name = models.CharField(max_length=100)
+    version = models.ForeignKey(TemplateVersion, null=True, on_delete=models.SET_NULL, related_name="+")
+    sender_address = models.ForeignKey(
+        SenderAddress, null=True, on_delete=models.SET_NULL, related_name="tasks", verbose_name=_("from")
+    )
+    sender = models.CharField(_("sender"), max_length=320)
+    sender_name = models.CharField(_("sender name"), max_length=100, blank=True)
+    defaults: models.JSONField[dict[str, str], dict[str, str]] = models.JSONField(
+        _("default variables"), default=dict, blank=True
+    )
+    label = models.CharField(_("label"), max_length=64, blank=True)
+    control_percent = models.PositiveSmallIntegerField(
+        _("control group"), default=0, validators=[MaxValueValidator(50)]
+    )
+
+    status = models.CharField(_("status"), max_length=8, choices=TaskStatus, default=TaskStatus.WAITING)
+    pause_cause = models.CharField(max_length=8, choices=PauseCause, blank=True)
+    failure = models.CharField(max_length=500, blank=True)
+    acted_by = models.CharField(max_length=150, blank=True, help_text="who paused or stopped it")
+
+    # Expansion: recipients with cursor < id <= cursor_end are still to come. Moved in the chunk's own transaction.
+    cursor = models.BigIntegerField(default=0)
+    cursor_end = models.BigIntegerField(null=True)
+    expanded = models.BooleanField(default=False)
+    requested = models.PositiveIntegerField(_("requests"), default=0)
+    # Start-time fair queueing: where this task's rows begin among those that wait (models/queue.py, Waiting.turn).
+    first_turn = models.BigIntegerField(default=0)
+
+    created_by = models.CharField(_("created by"), max_length=150, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    started_at = models.DateTimeField(_("started"), null=True)
+    ended_at = models.DateTimeField(_("ended"), null=True)
+
+    class Meta:
+        verbose_name = _("batch task")
+        verbose_name_plural = _("batch tasks")
+        ordering: ClassVar = ["-id"]
+        permissions: ClassVar = [("send", _("Can send mail"))]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["id"], name="task_under_way", condition=models.Q(status__in=["waiting", "sending", "paused"])
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+class TaskCount(models.Model):
+    """How many rows of a task are in a status: moved by whatever moves the rows, in the same transaction."""
+
+    pk = models.CompositePrimaryKey("task_id", "status")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="counts", db_index=False)
+    status = models.CharField(max_length=13, choices=Status)
+    count = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.count}"
