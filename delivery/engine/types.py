@@ -59,6 +59,7 @@ class Exchange:
     tls: str  # "" or "TLSv1.3 TLS_AES_256_GCM_SHA384"
     started: float  # wall clock, seconds since the epoch
     seconds: float  # how long it took
+    stale: bool = False  # a reused connection was found closed at MAIL: try at once on a new one, no attempt
 
 
 @dataclass(frozen=True, slots=True)

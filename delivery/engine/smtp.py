@@ -1,0 +1,200 @@
+"""The way to an SMTP session: connect, greeting, EHLO, STARTTLS (RFC 3207), EHLO again. RFC 5321 §3.1, §3.2, §4.3.2."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+
+from delivery.engine.session import Connection, NotTried, SmtpFailed, Timeouts, bounded, gone
+from delivery.engine.types import Exchange, Phase, Reply, Tls
+from delivery.engine.wire import TEXT_MAX, Answer, Wire
+
+__all__ = ["Connection", "NotTried", "SmtpFailed", "Timeouts", "connect", "opportunistic_context"]
+
+
+class _TlsFailed(Exception):
+    """The server offers TLS and cannot do it."""
+
+
+def opportunistic_context() -> ssl.SSLContext:
+    """Encryption without proof of who is there: what mail between strangers can have (RFC 7435)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_shared_context: ssl.SSLContext | None = None
+
+
+def _default_context() -> ssl.SSLContext:
+    global _shared_context
+    if _shared_context is None:  # making one reads files
+        _shared_context = opportunistic_context()
+    return _shared_context
+
+
+async def connect(
+    address: str,
+    port: int,
+    *,
+    mx_host: str,
+    ehlo_name: str,
+    local_ip: str | None = None,
+    timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+    tls: Tls = "opportunistic",
+    ssl_context: ssl.SSLContext | None = None,
+) -> Connection:
+    """Open a session up to EHLO, with STARTTLS where offered. `address` is an IP address. Raises SmtpFailed.
+
+    "opportunistic": a server whose TLS fails is called again without. "required": encrypted or not at all; whether the
+    certificate is checked, and against `mx_host`, is up to `ssl_context` (by default it is not).
+    """
+    opener = _Opener(address, port, mx_host, ehlo_name, local_ip, timeouts, ssl_context)
+    try:
+        return await opener.open(tls)
+    except _TlsFailed as error:
+        if tls == "required":
+            raise opener.failed(Reply(0, "", str(error)[:TEXT_MAX], Phase.TLS)) from error
+    opener.talk.append(("connect", "again, without TLS"))
+    return await opener.open("off")
+
+
+class _Opener:
+    """What happens between a name and a session."""
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        mx_host: str,
+        ehlo_name: str,
+        local_ip: str | None,
+        timeouts: Timeouts,
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.address, self.port, self.mx_host = address, port, mx_host
+        self.ehlo_name, self.local_ip, self.timeouts = ehlo_name, local_ip, timeouts
+        self.ssl_context = ssl_context
+        self.talk: list[tuple[str, str]] = []
+        self.started, self.begun = time.time(), self.loop.time()
+        self.connection: Connection | None = None
+
+    def failed(self, reply: Reply) -> SmtpFailed:
+        """The exception for this reply; the socket is closed."""
+        local, encrypted = self.local_ip or "", ""
+        if self.connection is not None:
+            self.connection.close()
+            local, encrypted = self.connection.local_ip, self.connection.tls
+        if not self.talk or self.talk[-1][1] != reply.text:
+            self.talk.append((reply.phase, reply.text))
+        talk, seconds = bounded(self.talk), self.loop.time() - self.begun
+        return SmtpFailed(Exchange(reply, talk, self.mx_host, self.address, local, encrypted, self.started, seconds))
+
+    async def open(self, tls: Tls) -> Connection:
+        """Connect, greeting, EHLO, STARTTLS, EHLO."""
+        wire = Wire(self.loop)
+        self.connection = None
+        local = (self.local_ip, 0) if self.local_ip else None
+        try:
+            async with asyncio.timeout(self.timeouts.connect):
+                await self.loop.create_connection(lambda: wire, self.address, self.port, local_addr=local)
+        except TimeoutError:
+            text = f"No connection to {self.address} within {self.timeouts.connect:g} s"
+            raise self.failed(Reply(0, "", text, Phase.CONNECT)) from None
+        except OSError as error:
+            text = f"No connection to {self.address}: {error.strerror or error}"
+            raise self.failed(Reply(0, "", text, Phase.CONNECT)) from error
+        connection = self.connection = Connection(wire, self.timeouts, self.mx_host)
+        try:
+            await self._introduce(wire, connection, tls)
+        except BaseException:
+            connection.close()
+            await gone(wire)
+            raise
+        connection.opening = self.talk
+        connection.last_used = self.loop.time()
+        return connection
+
+    async def _introduce(self, wire: Wire, connection: Connection, tls: Tls) -> None:
+        assert wire.transport is not None
+        connection.remote_ip = self.address
+        connection.local_ip = (wire.transport.get_extra_info("sockname") or ("",))[0]
+        self.talk.append(("connect", f"{self.address}:{self.port} from {connection.local_ip}"))
+        greeting = await self._hear(wire, b"", self.timeouts.greeting, Phase.GREETING)
+        if greeting.code != 220:
+            raise self.failed(connection.refusal(greeting, Phase.GREETING))
+        await self._ehlo(wire, connection)
+        if tls == "off":
+            return
+        if "STARTTLS" not in connection.extensions:
+            if tls == "required":
+                raise self.failed(Reply(0, "", "TLS is required, and the server does not offer it", Phase.TLS))
+            return
+        if await self._starttls(wire, connection, tls):
+            try:
+                await self._ehlo(wire, connection)
+            except SmtpFailed as failure:
+                if failure.exchange.reply.code:
+                    raise
+                # with TLS 1.3 the server's complaint about the handshake comes after ours has ended
+                raise _TlsFailed(f"TLS failed: {failure}") from failure
+
+    async def _hear(self, wire: Wire, line: bytes, limit: float, phase: Phase) -> Answer:
+        answers = await (wire.ask(line, (limit,)) if line else wire.listen((limit,)))
+        if not answers:
+            raise self.failed(Reply(0, "", wire.fault or "No answer", phase))
+        self.talk.append((phase, answers[0].text))
+        return answers[0]
+
+    async def _ehlo(self, wire: Wire, connection: Connection) -> None:
+        hello = self.ehlo_name.encode("ascii", "replace")
+        answer = await self._hear(wire, b"EHLO " + hello + b"\r\n", self.timeouts.ehlo, Phase.EHLO)
+        connection.extensions = {}
+        if answer.code == 250:
+            for line in answer.text.split("\n")[1:]:
+                keyword, _, parameters = line[4:].strip().partition(" ")
+                connection.extensions[keyword.upper()] = parameters
+        elif 500 <= answer.code < 600:  # RFC 5321 §3.2: an old server
+            answer = await self._hear(wire, b"HELO " + hello + b"\r\n", self.timeouts.ehlo, Phase.EHLO)
+        if answer.code != 250:
+            raise self.failed(connection.refusal(answer, Phase.EHLO))
+
+    async def _starttls(self, wire: Wire, connection: Connection, tls: Tls) -> bool:
+        """True when encrypted, False when the server changed its mind and plain will do."""
+        answers = await wire.ask(b"STARTTLS\r\n", (self.timeouts.tls,))
+        if not answers:
+            self.talk.append(("tls", wire.fault))
+            raise _TlsFailed(f"STARTTLS failed: {wire.fault}")
+        self.talk.append(("tls", answers[0].text))
+        if answers[0].code != 220:
+            if tls == "required" or wire.closing:
+                raise self.failed(connection.refusal(answers[0], Phase.TLS))
+            return False
+        wire.forget()
+        assert wire.transport is not None
+        plain = wire.transport
+        try:
+            wire.transport = await self.loop.start_tls(
+                plain,
+                wire,
+                self.ssl_context or _default_context(),
+                server_hostname=self.mx_host.rstrip(".") or None,
+                ssl_handshake_timeout=self.timeouts.tls,
+                ssl_shutdown_timeout=self.timeouts.quit,
+            )
+        except (OSError, ValueError) as error:  # ssl.SSLError and time-outs are OSErrors
+            plain.abort()
+            await asyncio.sleep(0)
+            text = str(error) or type(error).__name__
+            self.talk.append(("tls", f"handshake failed: {text}"))
+            raise _TlsFailed(f"TLS handshake failed: {text}") from error
+        secured = wire.transport
+        assert secured is not None
+        encrypted: ssl.SSLObject = secured.get_extra_info("ssl_object")
+        cipher = encrypted.cipher()
+        connection.tls = f"{encrypted.version()} {cipher[0] if cipher else ''}".strip()
+        self.talk.append(("tls", connection.tls))
+        return True
