@@ -1,0 +1,181 @@
+"""Which address of the simulator answers what. Pure, but for the count of deferrals that `Mailboxes` keeps."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+def gettext_noop(text: str) -> str:
+    """Marks `text` for translation; the page that shows it translates."""
+    return text
+
+
+_ = gettext_noop
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An SMTP reply of one line. `{recipient}` and `{client}` in its text are filled in when it is given."""
+
+    code: int
+    enhanced: str
+    text: str
+
+    @property
+    def accepts(self) -> bool:
+        return 200 <= self.code < 300
+
+    def line(self, recipient: str, client: str) -> str:
+        """The reply as one line without its end."""
+        text = self.text.replace("{recipient}", recipient).replace("{client}", client)
+        return f"{self.code} {self.enhanced} {text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """One address of the simulator: what it does, for the server and for the page that lists it."""
+
+    local: str  # the local part without its +label
+    does: str  # English, marked for translation
+    ends: tuple[str, str]  # status and reason in which a message to it ends
+    phase: Literal["rcpt", "dot"] = "rcpt"  # where it gives its answer
+    answer: Answer | None = None  # None: it accepts
+    times: int = 0  # how often `answer` comes before mail is accepted; 0: always
+    feedback: Literal["", "bounce", "complaint", "unsubscription", "reply"] = ""  # what comes back after the 250
+
+    def address(self, domain: str) -> str:
+        return f"{self.local}@{domain}"
+
+
+BEHAVIOURS: tuple[Behaviour, ...] = (
+    Behaviour("success", _("Accepts the mail (250)"), ("delivered", "")),
+    Behaviour(
+        "bounce",
+        _("Refuses the recipient: the mailbox does not exist (550 5.1.1)"),
+        ("invalid", "not_exist"),
+        answer=Answer(550, "5.1.1", "<{recipient}>: Recipient address rejected: user unknown"),
+    ),
+    Behaviour(
+        "spam",
+        _("Refuses the mail after its last line: the content looks like spam (554 5.7.1)"),
+        ("invalid", "spam"),
+        phase="dot",
+        answer=Answer(554, "5.7.1", "Message rejected: its content was classified as spam"),
+    ),
+    Behaviour(
+        "blocked",
+        _("Refuses the sending IP, which is on a block list (550 5.7.1)"),
+        ("invalid", "ip_or_domain"),
+        answer=Answer(550, "5.7.1", "Service unavailable; client host [{client}] is listed at dnsbl.simulator.test"),
+    ),
+    Behaviour(
+        "rejected",
+        _("Refuses the sender by the recipient's own settings (550 5.7.1)"),
+        ("invalid", "rejected"),
+        answer=Answer(550, "5.7.1", "<{recipient}>: Delivery not authorized, message refused by recipient"),
+    ),
+    Behaviour(
+        "deferred",
+        _("Puts the mail off twice (450), then accepts it"),
+        ("delivered", ""),
+        answer=Answer(450, "4.2.0", "<{recipient}>: Mailbox temporarily unavailable, try again later"),
+        times=2,
+    ),
+    Behaviour(
+        "full",
+        _("Puts the mail off for ever: the mailbox is full (452 4.2.2)"),
+        ("soft_bounce", "other"),
+        answer=Answer(452, "4.2.2", "<{recipient}>: Mailbox full, over quota"),
+    ),
+    Behaviour(
+        "softbounce",
+        _("Accepts the mail, then returns it: refused by policy (5.7.1)"),
+        ("soft_bounce", "rejected"),
+        feedback="bounce",
+    ),
+    Behaviour(
+        "bouncelater",
+        _("Accepts the mail, then returns it: the mailbox does not exist (5.1.1)"),
+        ("soft_bounce", "not_exist"),
+        feedback="bounce",
+    ),
+    Behaviour(
+        "complaint", _("Accepts the mail, then reports it as spam (ARF)"), ("delivered", ""), feedback="complaint"
+    ),
+    Behaviour(
+        "unsubscribe",
+        _("Accepts the mail, then unsubscribes by one click"),
+        ("delivered", ""),
+        feedback="unsubscription",
+    ),
+    Behaviour("ooto", _("Accepts the mail, then sends an automatic reply"), ("delivered", ""), feedback="reply"),
+    Behaviour(
+        # Mail to it means that suppression failed, so it must not look delivered.
+        "suppressionlist",
+        _("Is always treated as being on the bounce list: nothing is sent to it"),
+        ("invalid", "blacklist"),
+        answer=Answer(550, "5.1.1", "<{recipient}>: Recipient address rejected: a suppressed address was tried"),
+    ),
+)
+
+ACCEPTED = Answer(250, "2.1.5", "Ok")
+UNKNOWN = Answer(550, "5.1.1", "<{recipient}>: Recipient address rejected: user unknown")
+NOT_OURS = Answer(550, "5.7.1", "<{recipient}>: Relaying denied: not a domain of the simulator")
+
+_BY_LOCAL = {behaviour.local: behaviour for behaviour in BEHAVIOURS}
+# Addresses whose deferrals are remembered; beyond it the oldest are forgotten, and are put off anew.
+REMEMBERED = 200_000
+
+
+def behaviour_of(local: str) -> Behaviour | None:
+    """The behaviour of a local part, in any case and with any `+label`; None for an unknown one."""
+    return _BY_LOCAL.get(local.partition("+")[0].lower())
+
+
+class Mailboxes:
+    """The recipients: what RCPT and the final dot are answered for an address.
+
+    `domain` is the simulator's domain, lower case; `serves` says whether another domain, lower case, is one for which
+    everything is accepted.
+    """
+
+    def __init__(self, domain: str, serves: Callable[[str], bool]) -> None:
+        self.domain = domain
+        self.serves = serves
+        self._deferred: OrderedDict[str, int] = OrderedDict()
+
+    def _behaviour(self, recipient: str) -> Behaviour | None:
+        local, _at, domain = recipient.rpartition("@")
+        return behaviour_of(local) if domain.lower() == self.domain else None
+
+    def at_rcpt(self, recipient: str) -> Answer:
+        """The answer to RCPT TO. Counts a deferral: two calls are two attempts.
+
+        An accepted attempt forgets the count, so that each mail to `deferred@` is put off, not only the first.
+        """
+        domain = recipient.rpartition("@")[2].lower()
+        if domain != self.domain:
+            return ACCEPTED if self.serves(domain) else NOT_OURS
+        behaviour = self._behaviour(recipient)
+        if behaviour is None:
+            return UNKNOWN
+        if behaviour.answer is None or behaviour.phase != "rcpt":
+            return ACCEPTED
+        if not behaviour.times:
+            return behaviour.answer
+        key = recipient.lower()
+        seen = self._deferred.pop(key, 0)
+        if seen >= behaviour.times:
+            return ACCEPTED
+        self._deferred[key] = seen + 1
+        if len(self._deferred) > REMEMBERED:
+            self._deferred.popitem(last=False)
+        return behaviour.answer
+
+    def at_dot(self, recipient: str) -> Answer | None:
+        """The refusal after the final dot, or None where the mail is accepted."""
+        behaviour = self._behaviour(recipient)
+        return behaviour.answer if behaviour and behaviour.phase == "dot" else None

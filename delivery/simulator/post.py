@@ -1,0 +1,62 @@
+"""What all connections of one SMTP server share: its options, mailboxes, record and counts."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from delivery.simulator.behaviour import Mailboxes
+from delivery.simulator.record import Recorder
+
+
+class Connection(Protocol):
+    """What the post needs to know of a connection."""
+
+    seen: float  # the loop's time at which the client last spoke
+
+    def hang_up(self, reply: str, flush: bool = True) -> None: ...
+
+
+@dataclass(slots=True)
+class Options:
+    """What a server is told: `name` is its host name, sizes are octets, times are seconds."""
+
+    name: str = "mx.simulator.test"
+    max_size: int = 25 * 2**20
+    max_connections: int = 2_000
+    idle: float = 300.0
+    keep: bool = False
+    max_kept: int = 20_000  # mails kept whole in one run
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(slots=True)
+class Post:
+    """What all connections of one server share."""
+
+    mailboxes: Mailboxes
+    recorder: Recorder
+    options: Options
+    sessions: set[Connection] = field(default_factory=set)
+    accepted: int = 0  # recipients
+    refused: int = 0  # recipients, deferrals among them
+    peak: int = 0  # most connections at once
+    mails: int = 0
+    run: int = field(default_factory=lambda: int(time.time() * 1000))
+
+    def next_id(self) -> str:
+        """Names a mail, differently over all runs."""
+        self.mails += 1
+        return f"{self.run:x}.{self.mails:x}"
+
+    def close_idle(self, now: float) -> None:
+        """Close what has been silent for too long; `now` is the loop's time."""
+        for session in tuple(self.sessions):
+            if now - session.seen > self.options.idle:
+                session.hang_up("421 4.4.2 {name} Error: timeout exceeded")
+
+    def close(self) -> None:
+        for session in tuple(self.sessions):
+            session.hang_up("421 4.3.2 {name} Service shutting down", flush=False)
