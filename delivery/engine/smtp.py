@@ -164,20 +164,20 @@ class _Opener:
 
     async def _starttls(self, wire: Wire, connection: Connection, tls: Tls) -> bool:
         """True when encrypted, False when the server changed its mind and plain will do."""
-        answers = await wire.ask(b"STARTTLS\r\n", (self.timeouts.tls,))
+        answers = await wire.ask_last(b"STARTTLS\r\n", self.timeouts.tls)
         if not answers:
             self.talk.append(("tls", wire.fault))
             raise _TlsFailed(f"STARTTLS failed: {wire.fault}")
+        wire.hear_again()
         self.talk.append(("tls", answers[0].text))
         if answers[0].code != 220:
             if tls == "required" or wire.closing:
                 raise self.failed(connection.refusal(answers[0], Phase.TLS))
             return False
-        wire.forget()
         assert wire.transport is not None
         plain = wire.transport
         try:
-            wire.transport = await self.loop.start_tls(
+            secured = await self.loop.start_tls(
                 plain,
                 wire,
                 self.ssl_context or _default_context(),
@@ -185,14 +185,15 @@ class _Opener:
                 ssl_handshake_timeout=self.timeouts.tls,
                 ssl_shutdown_timeout=self.timeouts.quit,
             )
+            if secured is None:
+                raise ConnectionResetError("The server closed the connection")
         except (OSError, ValueError) as error:  # ssl.SSLError and time-outs are OSErrors
             plain.abort()
             await asyncio.sleep(0)
             text = str(error) or type(error).__name__
             self.talk.append(("tls", f"handshake failed: {text}"))
             raise _TlsFailed(f"TLS handshake failed: {text}") from error
-        secured = wire.transport
-        assert secured is not None
+        wire.transport = secured
         encrypted: ssl.SSLObject = secured.get_extra_info("ssl_object")
         cipher = encrypted.cipher()
         connection.tls = f"{encrypted.version()} {cipher[0] if cipher else ''}".strip()

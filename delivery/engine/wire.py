@@ -46,6 +46,7 @@ class Wire(asyncio.Protocol):
 
     __slots__ = (
         "_deadline",
+        "_deaf",
         "_draining",
         "_limits",
         "_lines",
@@ -77,6 +78,7 @@ class Wire(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._limits: tuple[float, ...] = ()
         self._draining = False
+        self._deaf: bool | None = None  # None: listens; False: to one more answer; True: to nothing
         self._paused = False
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -101,7 +103,7 @@ class Wire(asyncio.Protocol):
             self._wake()
 
     def data_received(self, data: bytes) -> None:
-        if self.fault:
+        if self.fault or self._deaf:
             return
         if self._rest:
             data = self._rest + data
@@ -142,7 +144,9 @@ class Wire(asyncio.Protocol):
                 self._lines.clear()
             self._size = 0
             self._answer(int(code), readable(line))
-            return True
+            if self._deaf is None:
+                return True
+            self._deaf = True
         return False
 
     def _answer(self, code: int, text: str) -> None:
@@ -208,12 +212,18 @@ class Wire(asyncio.Protocol):
         """Open, and the server has said nothing unasked."""
         return not (self.fault or self.closing or self.answers or self._rest or self._lines)
 
-    def forget(self) -> None:
-        """Throw away all that was received: it came before the TLS handshake, so anyone may have said it."""
-        self.answers.clear()
-        self._lines.clear()
+    async def ask_last(self, data: bytes, limit: float) -> list[Answer]:
+        """`ask` for one answer, and throw away whatever comes behind it, until `hear_again`.
+
+        For STARTTLS: what follows its answer in the clear may have been said by anyone (RFC 3207 §6).
+        """
+        self._deaf = False
+        return await self.ask(data, (limit,))
+
+    def hear_again(self) -> None:
+        """Listen from now on, as if nothing had been received before."""
+        self._deaf = None
         self._rest = b""
-        self._size = 0
 
     async def ask(self, data: bytes, limits: tuple[float, ...]) -> list[Answer]:
         """Write, then read one reply for each of `limits` (seconds; each counts from the reply before).
