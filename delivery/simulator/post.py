@@ -40,6 +40,9 @@ class Post:
     recorder: Recorder
     options: Options
     sessions: set[Connection] = field(default_factory=set)
+    # One buffer for all connections of a loop: what is read is copied out before the loop reads again, and a fresh one
+    # for each reading would take longer than the reading.
+    incoming: memoryview = field(default_factory=lambda: memoryview(bytearray(128 * 1024)))
     accepted: int = 0  # recipients
     refused: int = 0  # recipients, deferrals among them
     peak: int = 0  # most connections at once

@@ -164,14 +164,14 @@ def running_simulator(directory: Path, **options: Any) -> Iterator[Simulator]:
     """A simulator in a thread with a loop of its own, ready on entry and closed on exit. `options` as `Simulator`'s."""
     simulator = Simulator(directory, **options)
     ready = threading.Event()
-    failure: list[OSError] = []
+    failure: list[Exception] = []
     loop = asyncio.new_event_loop()
     ended = asyncio.Event()
 
     async def live() -> None:
         try:
             await simulator.start()
-        except OSError as error:
+        except Exception as error:  # handed to the caller, whatever it is
             failure.append(error)
             return
         finally:

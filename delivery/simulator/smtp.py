@@ -28,7 +28,7 @@ _MAIL = re.compile(r"from: ?" + _PATH, re.IGNORECASE | re.DOTALL)
 _RCPT = re.compile(r"to: ?" + _PATH, re.IGNORECASE | re.DOTALL)
 
 
-class Session(asyncio.Protocol):
+class Session(asyncio.BufferedProtocol):
     """One connection."""
 
     def __init__(self, post: Post) -> None:
@@ -86,11 +86,14 @@ class Session(asyncio.Protocol):
     def eof_received(self) -> bool:
         return False
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.post.incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self.closing:
             return
         self.seen = self.loop.time()
-        self.buffer += data
+        self.buffer += self.post.incoming[:nbytes]
         if self.negotiating is not None:
             if len(self.buffer) > MAX_COMMAND * 16:
                 self.hang_up("", flush=False)

@@ -172,7 +172,7 @@ class Zone:
 
     def serves(self, domain: str) -> bool:
         """Whether mail to `domain` (lower case) comes to the simulator: a sink, or a domain with an MX published."""
-        if domain.endswith((".sink.test", ".sites.test")) or domain in SINKS or domain == "aonly.test":
+        if domain.endswith((".sink.test", ".sites.test")) or domain in (*SINKS, "aonly.test", "alias.test"):
             return True
         self.refresh()
         return dns.rdatatype.MX in self._names.get(domain, {}) and domain not in ("nullmx.test", "dangling.test")
