@@ -171,8 +171,12 @@ def _score(stream: BinaryIO, key: str) -> float | None:
     return points / seen if seen else None
 
 
+# One ideograph inside a Latin word: "O’Brien" or "Jérôme" read as two bytes a character.
+_WEDGED = re.compile("(?<=[A-Za-z])[^\x00-\x7f](?=[A-Za-z])")
+
+
 def _japanese(text: str) -> tuple[float, int]:
-    points, count = 0.0, 0
+    points, count = -1.5 * len(_WEDGED.findall(text)), 0
     for character in text:
         if character < "\x80":
             continue
@@ -192,7 +196,7 @@ def _japanese(text: str) -> tuple[float, int]:
 
 
 def _chinese(text: str) -> tuple[float, int]:
-    points, count = 0.0, 0
+    points, count = -1.5 * len(_WEDGED.findall(text)), 0
     for character in text:
         if character < "\x80":
             continue

@@ -71,7 +71,7 @@ def rows_of(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
 def _text(cell: Any) -> str:
     """A cell as its owner sees it: whole numbers without a fraction, dates as ISO 8601."""
     if isinstance(cell, str):
-        return cell
+        return cell.replace("\0", "")  # PostgreSQL stores none
     if isinstance(cell, bool):
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, float):

@@ -46,6 +46,7 @@ def test_unicode_is_known_by_its_mark_or_by_itself(text: str, content, expected:
         (WESTERN, "latin-1"),
         ("email,name\nann@example.com,Müller\n", "latin-1"),
         ("email,name\nann@example.com,Jérôme\n", "latin-1"),
+        ("email,name\nann@example.com,Pat O’Brien\n", "latin-1"),
         ("email,name\nann@example.com,João Conceição\n", "latin-1"),
         ("email,name\nann@example.com,Bjørn Åse – “Zoë”\n", "latin-1"),
     ],
