@@ -97,7 +97,7 @@ class _Progress:
         self.rows = 0
         self.live = out.isatty()
 
-    def __call__(self, rows: int, read: int, size: int) -> None:
+    def __call__(self, rows: int, read: int, size: int) -> None:  # written with str as style: stderr is red
         self.rows = rows
         now = monotonic()
         if now - self.written < (0.1 if self.live else 10):
@@ -106,7 +106,7 @@ class _Progress:
         share = min(1.0, read / size)
         bar = ("█" * round(share * BAR)).ljust(BAR, "░")
         text = f"{bar} {share:4.0%}  {rows:,} rows  {self.rate:,.0f} rows/s"
-        self.out.write(f"\r{text}" if self.live else text, ending="" if self.live else "\n")
+        self.out.write(f"\r{text}" if self.live else text, str, "" if self.live else "\n")
         self.out.flush()
 
     @property
@@ -119,7 +119,7 @@ class _Progress:
 
     def end(self) -> None:
         if self.live:
-            self.out.write("\r\x1b[K", ending="")
+            self.out.write("\r\x1b[K", str, "")
 
     def interrupted(self, why: str) -> str:
         self.end()
