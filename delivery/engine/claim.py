@@ -1,0 +1,231 @@
+"""Stage one: take shares of limit groups that have mail, then rows, and commit. No network here, no long transaction.
+
+A claim is a token and a deadline by the database's clock. Until deadline and grace are over nobody else takes the row;
+settling matches the token, so whoever comes too late changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+
+from delivery.models import Status, TaskStatus, Waiting
+
+CLAIM_SECONDS = 180
+# After the deadline, what may still be on the wire has this long to be settled before others take over.
+GRACE_SECONDS = 30
+# No MAIL FROM in the last part of a claim: the conversation must end, and be settled, before it does.
+MARGIN_SECONDS = 30
+WORKER_LEASE_SECONDS = 10
+SHARE_LEASE_SECONDS = 15
+# Groups looked at in one pass: bounds the pass, not the work; the next pass goes on.
+GROUPS_PER_PASS = 500
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A message in hand: its waiting row and what composing needs."""
+
+    message_id: int
+    token: int
+    # By time.monotonic(): after it, no MAIL FROM.
+    safe_until: float
+    task_id: int | None
+    limit_group_id: int
+    attempts: int
+    answered: bool
+    expires_at: dt.datetime | None
+    api_user_id: int
+    version_id: int
+    sender_domain_id: int
+    receiving_domain_id: int
+    receiving_domain: str
+    recipient: str
+    sender: str
+    sender_name: str
+    subject: str
+    to_field: str
+    variables: dict[str, str]
+
+
+def new_token() -> int:
+    return secrets.randbits(62) + 1
+
+
+def beat(worker: int, name: str) -> int:
+    """Renew this worker's lease; give the number of live workers, this one included."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO delivery_worker (token, name, leased_until)
+            VALUES (%s, %s, clock_timestamp() + %s * interval '1 second')
+            ON CONFLICT (token) DO UPDATE SET leased_until = excluded.leased_until
+            """,
+            [worker, name, WORKER_LEASE_SECONDS],
+        )
+        cursor.execute("DELETE FROM delivery_worker WHERE leased_until < clock_timestamp() - interval '1 hour'")
+        cursor.execute("SELECT count(*) FROM delivery_worker WHERE leased_until > clock_timestamp()")
+        return max(1, cursor.fetchone()[0])
+
+
+def leave(worker: int) -> None:
+    """Give back the worker's lease and shares at once, so that others need not wait for them to run out."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE delivery_share SET leased_until = clock_timestamp(), worker_token = NULL WHERE worker_token = %s",
+            [worker],
+        )
+        cursor.execute("DELETE FROM delivery_worker WHERE token = %s", [worker])
+
+
+def wake(now: dt.datetime) -> int:
+    """Make ready what has come due, and what was claimed by somebody who never settled it. Bounded; gives the count."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE delivery_waiting SET state = %s WHERE message_id IN (
+                SELECT message_id FROM delivery_waiting WHERE state = %s AND due <= %s
+                ORDER BY due LIMIT 5000 FOR UPDATE SKIP LOCKED)
+            """,
+            [Waiting.State.READY, Waiting.State.LATER, now],
+        )
+        woken = cursor.rowcount
+        cursor.execute(
+            """
+            UPDATE delivery_waiting SET state = %s, claim_token = NULL, claim_deadline = NULL WHERE message_id IN (
+                SELECT message_id FROM delivery_waiting
+                WHERE state = %s AND claim_deadline < clock_timestamp() - %s * interval '1 second'
+                LIMIT 5000 FOR UPDATE SKIP LOCKED)
+            """,
+            [Waiting.State.READY, Waiting.State.CLAIMED, GRACE_SECONDS],
+        )
+        return woken + int(cursor.rowcount)
+
+
+def groups_with_mail() -> list[int]:
+    """Limit groups with rows ready, found by hopping along the index: the cost is the groups', not the rows'."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH RECURSIVE hop AS (
+                (SELECT limit_group_id AS g FROM delivery_waiting WHERE state = 0 ORDER BY limit_group_id LIMIT 1)
+                UNION ALL
+                SELECT (SELECT limit_group_id FROM delivery_waiting
+                        WHERE state = 0 AND limit_group_id > hop.g ORDER BY limit_group_id LIMIT 1)
+                FROM hop WHERE hop.g IS NOT NULL
+            )
+            SELECT g FROM hop WHERE g IS NOT NULL LIMIT %s
+            """,
+            [GROUPS_PER_PASS],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def take_shares(worker: int, groups: list[int], *, shares: int) -> set[int]:
+    """Lease (or renew) one share of each of these groups; give the groups that were got.
+
+    A group has as many shares as there are live workers; one that is held by another and not run out is left alone.
+    """
+    if not groups:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO delivery_share AS held (limit_group_id, number, worker_token, leased_until)
+            SELECT DISTINCT ON (g) g, n, %(worker)s, clock_timestamp() + %(seconds)s * interval '1 second'
+            FROM unnest(%(groups)s::bigint[]) g CROSS JOIN generate_series(0, %(shares)s - 1) n
+            LEFT JOIN delivery_share s ON s.limit_group_id = g AND s.number = n
+            WHERE s.id IS NULL OR s.worker_token = %(worker)s OR s.leased_until < clock_timestamp()
+            ORDER BY g, (s.worker_token IS NOT DISTINCT FROM %(worker)s) DESC, n
+            ON CONFLICT (limit_group_id, number) DO UPDATE
+                SET worker_token = excluded.worker_token, leased_until = excluded.leased_until
+                WHERE held.worker_token = excluded.worker_token OR held.leased_until < clock_timestamp()
+            RETURNING limit_group_id
+            """,
+            {"worker": worker, "groups": groups, "shares": max(1, shares), "seconds": SHARE_LEASE_SECONDS},
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def resting_tasks() -> tuple[list[int], list[int]]:
+    """(paused, stopped) tasks that still have rows: their rows are skipped until a job has moved them aside."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, status FROM delivery_task WHERE status = %s OR (status = %s AND ended_at IS NULL)",
+            [TaskStatus.PAUSED, TaskStatus.STOPPED],
+        )
+        rows = cursor.fetchall()
+    return [id for id, status in rows if status == TaskStatus.PAUSED], [
+        id for id, status in rows if status == TaskStatus.STOPPED
+    ]
+
+
+def claim(groups: dict[int, int], *, limit: int) -> list[Claimed]:
+    """Take up to `groups[id]` ready rows of each group, `limit` in all: trigger mail first, then by turn."""
+    if not groups or limit <= 0:
+        return []
+    token = new_token()
+    taken_at = time.monotonic()
+    paused, stopped = resting_tasks()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH taken AS (
+                SELECT w.message_id FROM unnest(%(groups)s::bigint[], %(room)s::int[]) AS g(id, room)
+                CROSS JOIN LATERAL (
+                    SELECT message_id, priority, turn FROM delivery_waiting
+                    WHERE state = 0 AND limit_group_id = g.id
+                      AND (task_id IS NULL OR (task_id <> ALL(%(paused)s::bigint[])
+                           AND (attempts > 0 OR task_id <> ALL(%(stopped)s::bigint[]))))
+                    ORDER BY priority, turn, message_id LIMIT g.room FOR UPDATE SKIP LOCKED
+                ) w ORDER BY w.priority, w.turn LIMIT %(limit)s
+            )
+            UPDATE delivery_waiting w SET state = %(claimed)s, claim_token = %(token)s,
+                claim_deadline = clock_timestamp() + %(seconds)s * interval '1 second'
+            FROM taken WHERE w.message_id = taken.message_id
+            RETURNING w.message_id, w.task_id, w.limit_group_id, w.attempts, w.answered, w.expires_at, w.priority, w.turn
+            """,
+            {
+                "groups": list(groups),
+                "room": list(groups.values()),
+                "paused": paused,
+                "stopped": stopped,
+                "limit": limit,
+                "claimed": Waiting.State.CLAIMED,
+                "token": token,
+                "seconds": CLAIM_SECONDS,
+            },
+        )
+        waiting = sorted(cursor.fetchall(), key=lambda row: (row[6], row[7]))
+    if not waiting:
+        return []
+    details = _details([row[0] for row in waiting])
+    safe_until = taken_at + CLAIM_SECONDS - MARGIN_SECONDS
+    return [
+        Claimed(row[0], token, safe_until, *row[1:6], *details[row[0]])
+        for row in waiting
+        # A waiting row without its message can't be; should it ever, the claim runs out and the log tells.
+        if row[0] in details
+    ]
+
+
+def _details(message_ids: list[int]) -> dict[int, tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        # The bounds let PostgreSQL leave out the partitions of other months.
+        cursor.execute(
+            """
+            SELECT m.id, m.api_user_id, m.version_id, m.sender_domain_id, m.receiving_domain_id, d.name, m.recipient,
+                   m.sender, m.sender_name, m.subject, m.to_field, m.variables
+            FROM delivery_message m JOIN delivery_receivingdomain d ON d.id = m.receiving_domain_id
+            WHERE m.id = ANY(%s) AND m.id BETWEEN %s AND %s AND m.status = %s
+            """,
+            [message_ids, min(message_ids), max(message_ids), Status.SENDING],
+        )
+        # Django hands JSON out as text to raw cursors.
+        return {row[0]: (*row[1:-1], json.loads(row[-1])) for row in cursor.fetchall()}

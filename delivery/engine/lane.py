@@ -1,0 +1,166 @@
+"""The connections to one site, and the mail that is on its way to them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from delivery.engine.claim import Claimed
+from delivery.engine.session import Connection, NotTried, SmtpFailed, Timeouts
+from delivery.engine.shape import Limits
+from delivery.engine.smtp import connect
+from delivery.engine.types import Exchange, Phase, Reply, Site
+
+# A connection waits this long for more mail before it says goodbye.
+IDLE_SECONDS = 2.0
+# A host that could not be reached is asked last for so long.
+SHUN_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Ready:
+    """A composed and signed mail, ready for the wire."""
+
+    claimed: Claimed
+    envelope_from: str
+    content: bytes
+    smtputf8: bool
+
+
+@dataclass(slots=True)
+class Outside:
+    """How we go out: the same for all lanes of an engine."""
+
+    port: int
+    ehlo_name: str
+    timeouts: Timeouts
+    local_ip: str | None = None
+
+
+@dataclass
+class Lane:
+    """Mail for one site. `done` is told what came of each mail; None: given back untried."""
+
+    site: Site
+    limits: Limits
+    outside: Outside
+    done: Callable[[Ready, Exchange | None], None]
+    queue: deque[Ready] = field(default_factory=deque)
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+    idle: int = 0
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+    _shunned: dict[str, float] = field(default_factory=dict)
+
+    def put(self, ready: Ready) -> None:
+        self.queue.append(ready)
+        self._more.set()
+        if len(self.running) < self.limits.connections and len(self.queue) > self.idle:
+            task = asyncio.create_task(self._work())
+            self.running.add(task)
+            task.add_done_callback(self.running.discard)
+
+    async def close(self, *, seconds: float) -> None:
+        """Give back what has not begun, and let what is on the wire end, for so long."""
+        while self.queue:
+            self.done(self.queue.popleft(), None)
+        for _round in range(2):
+            if self.running:
+                _ended, late = await asyncio.wait(self.running, timeout=seconds)
+                for task in late:
+                    task.cancel()
+                seconds = 1.0
+
+    async def _work(self) -> None:
+        connection: Connection | None = None
+        try:
+            while (ready := await self._next()) is not None:
+                connection = await self._deliver(ready, connection)
+        finally:
+            if connection is not None:
+                await connection.quit()
+
+    async def _next(self) -> Ready | None:
+        if not self.queue:
+            self.idle += 1
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    while not self.queue:
+                        self._more.clear()
+                        await self._more.wait()
+            except TimeoutError:
+                return None
+            finally:
+                self.idle -= 1
+        return self.queue.popleft()
+
+    async def _deliver(self, ready: Ready, connection: Connection | None) -> Connection | None:
+        """Send one mail, over this connection if it is still good; give the connection to go on with."""
+        for _try in range(2):
+            if connection is not None and (
+                not connection.usable or connection.sent >= self.limits.messages_per_connection
+            ):
+                await connection.quit()
+                connection = None
+            if connection is None:
+                try:
+                    connection = await self._open()
+                except SmtpFailed as failed:
+                    self.done(ready, failed.exchange)
+                    # Nobody else in this lane would fare better, and each would wait for the same time-out.
+                    while self.queue:
+                        self.done(self.queue.popleft(), failed.exchange)
+                    return None
+                except BaseException:
+                    self.done(ready, None)
+                    raise
+            try:
+                exchange = await connection.send(
+                    ready.envelope_from,
+                    ready.claimed.recipient,
+                    ready.content,
+                    smtputf8=ready.smtputf8,
+                    before_mail=lambda: time.monotonic() < ready.claimed.safe_until,
+                )
+            except NotTried:
+                self.done(ready, None)
+                return connection
+            except asyncio.CancelledError:
+                # What was on the wire is left to the claim's deadline: whether it was taken, nobody can say now.
+                raise
+            if not exchange.stale:
+                self.done(ready, exchange)
+                return connection
+        self.done(ready, exchange)
+        return connection
+
+    async def _open(self) -> Connection:
+        """A connection to the first host of the site that answers. Raises the last SmtpFailed when none does."""
+        now = time.monotonic()
+        addresses = [(host.name, address) for host in self.site.hosts for address in host.addresses]
+        addresses.sort(key=lambda pair: self._shunned.get(pair[1], 0) > now)
+        failure: SmtpFailed | None = None
+        for name, address in addresses:
+            try:
+                connection = await connect(
+                    address,
+                    self.outside.port,
+                    mx_host=name,
+                    ehlo_name=self.outside.ehlo_name,
+                    local_ip=self.outside.local_ip,
+                    timeouts=self.outside.timeouts,
+                )
+            except SmtpFailed as failed:
+                self._shunned[address] = now + SHUN_SECONDS
+                failure = failed
+            else:
+                self._shunned.pop(address, None)
+                return connection
+        raise failure or SmtpFailed(unreachable("No host of this site has an address that may be called.", Phase.DNS))
+
+
+def unreachable(text: str, phase: Phase) -> Exchange:
+    """An attempt that ended before there was a connection."""
+    return Exchange(Reply(0, "", text, phase), [(phase.value, text)], "", "", "", "", time.time(), 0.0)

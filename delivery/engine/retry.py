@@ -1,0 +1,32 @@
+"""When to try again, and until when. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+
+FIRST_RETRIES = (dt.timedelta(minutes=5), dt.timedelta(minutes=15), dt.timedelta(minutes=30))
+LATER_RETRIES = (dt.timedelta(hours=1), dt.timedelta(hours=3))
+
+# The simulator shows in seconds what takes days outside.
+SIMULATOR_RETRIES = (dt.timedelta(seconds=1), dt.timedelta(seconds=2), dt.timedelta(seconds=4))
+SIMULATOR_WINDOW = dt.timedelta(seconds=15)
+
+
+def next_attempt(attempts: int, now: dt.datetime, *, simulator: bool, rng: random.Random | None = None) -> dt.datetime:
+    """When to try again after `attempts` tries, the last of them at `now`: 5, 15, 30 min, then every 1 to 3 h.
+
+    Later retries are jittered, so that what was put off together does not come back together.
+    """
+    steps = SIMULATOR_RETRIES if simulator else FIRST_RETRIES
+    if attempts <= len(steps):
+        return now + steps[attempts - 1]
+    if simulator:
+        return now + steps[-1]
+    low, high = (bound.total_seconds() for bound in LATER_RETRIES)
+    return now + dt.timedelta(seconds=(rng or random).uniform(low, high))  # noqa: S311  (jitter, no secret)
+
+
+def window_end(first_attempt: dt.datetime, *, hours: int, simulator: bool) -> dt.datetime:
+    """The end of the retry window that begins with the first attempt."""
+    return first_attempt + (SIMULATOR_WINDOW if simulator else dt.timedelta(hours=hours))

@@ -1,0 +1,414 @@
+"""The engine: the stages joined. claim → route → compose → dkim → smtp → classify → settle.
+
+One engine is one process and one event loop. Two threads talk to the database (one claims, one settles), two compose
+and sign (signing releases the GIL); the loop speaks SMTP. Nothing waits on the network inside a transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.utils import timezone
+
+from console import heartbeat
+from console.models import ApiUser
+from delivery.engine import claim, route, shape, sites
+from delivery.engine.classify import classify
+from delivery.engine.claim import Claimed
+from delivery.engine.compose import Letter
+from delivery.engine.lane import Lane, Outside, Ready, unreachable
+from delivery.engine.session import Timeouts
+from delivery.engine.settle import Settled, decide, settle
+from delivery.engine.store import Store
+from delivery.engine.types import Exchange, Phase, Verdict
+from delivery.models import Status
+from suppression import services as suppression
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+# Bounds: messages and bytes between claim and settle.
+IN_FLIGHT = 600
+BYTES_IN_FLIGHT = 48 * 2**20
+CLAIM_AT_ONCE = 300
+# Mail is composed and signed in bundles: going to a thread costs as much as composing one.
+BUNDLE = 12
+SETTLE_AT_ONCE = 250
+SETTLE_SECONDS = 0.1
+# An engine without work ends itself; the supervisor starts another when mail is due.
+IDLE_SECONDS = 5.0
+POLL_SECONDS = 0.25
+BEAT_SECONDS = 2.0
+WAKE_SECONDS = 0.5
+STOP_SECONDS = 15.0
+
+
+@dataclass
+class Report:
+    """What a run did."""
+
+    settled: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+    by_status: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+def deliver(*, seconds: float, stop_file: Path | None = None, idle_seconds: float = IDLE_SECONDS) -> Report:
+    """Work on what is due for up to `seconds`, or until nothing has been due for `idle_seconds`, or `stop_file` is
+    there. Safe to run any number of times at once."""
+    return asyncio.run(Engine(stop_file=stop_file, idle_seconds=idle_seconds).run(seconds))
+
+
+class Engine:
+    def __init__(self, *, stop_file: Path | None = None, idle_seconds: float = IDLE_SECONDS) -> None:
+        self.worker = claim.new_token()
+        self.name = f"{heartbeat.supervisor()}/{os.getpid()}"
+        self.stop_file = stop_file
+        self.idle_seconds = idle_seconds
+        self.claiming = ThreadPoolExecutor(1, "claim")
+        self.settling = ThreadPoolExecutor(1, "settle")
+        self.composing = ThreadPoolExecutor(2, "compose")
+        self.lanes: dict[str, Lane] = {}
+        self.routes: dict[int, sites.Route] = {}
+        self.resolving: dict[int, asyncio.Task[sites.Route]] = {}
+        self.results: asyncio.Queue[Settled] = asyncio.Queue()
+        self.in_flight = 0
+        self.bytes_in_flight = 0
+        self.workers = 1
+        self.report = Report()
+        self.room = asyncio.Event()
+        self.outside = Outside(settings.MX_PORT, settings.EHLO_NAME or socket.getfqdn(), _timeouts())
+
+    async def run(self, seconds: float) -> Report:
+        started = time.monotonic()
+        self.store = await self._in(self.claiming, Store)
+        self.resolver = route.make_resolver(settings.DNS_SERVERS, settings.DNS_TIMEOUT)
+        settler = asyncio.create_task(self._settle_results())
+        dispatches: set[asyncio.Task[None]] = set()
+        try:
+            await self._feed(started + seconds, dispatches)
+        finally:
+            await self._wind_up(settler, dispatches)
+        self.report.seconds = time.monotonic() - started
+        log.info("engine_ended", settled=self.report.settled, seconds=round(self.report.seconds, 1))
+        return self.report
+
+    # --- claim
+
+    async def _feed(self, deadline: float, dispatches: set[asyncio.Task[None]]) -> None:
+        idle_since = time.monotonic()
+        while time.monotonic() < deadline and not self._told_to_stop():
+            room = min(CLAIM_AT_ONCE, IN_FLIGHT - self.in_flight)
+            if room < CLAIM_AT_ONCE // 3 or self.bytes_in_flight > BYTES_IN_FLIGHT:
+                self.room.clear()
+                await _wait_for(self.room, POLL_SECONDS)
+                continue
+            try:
+                batch = await self._in(self.claiming, self._take, room)
+            except DatabaseError as error:
+                log.warning("claim_failed", error=str(error))
+                await self._in(self.claiming, connection.close)
+                await asyncio.sleep(1)
+                continue
+            if batch:
+                self.in_flight += len(batch)
+                for domain_id, bundle in _by_domain(batch):
+                    task = asyncio.create_task(self._dispatch(domain_id, bundle))
+                    dispatches.add(task)
+                    task.add_done_callback(dispatches.discard)
+            if batch or self.in_flight:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > self.idle_seconds:
+                return
+            if len(batch) < room // 2:
+                await asyncio.sleep(POLL_SECONDS if not batch else POLL_SECONDS / 5)
+
+    _beat_at = _wake_at = 0.0
+
+    def _take(self, room: int) -> list[Claimed]:
+        """In the claiming thread: one pass of claims, with what composing them needs."""
+        now = time.monotonic()
+        if now >= self._beat_at:
+            self.workers = claim.beat(self.worker, self.name)
+            heartbeat.beat("deliver")
+            self._beat_at = now + BEAT_SECONDS
+        if now >= self._wake_at:
+            claim.wake(timezone.now())
+            self._wake_at = now + WAKE_SECONDS
+        held = claim.take_shares(self.worker, claim.groups_with_mail(), shares=self.workers)
+        if not held:
+            return []
+        each = max(20, room // len(held))
+        batch = claim.claim(dict.fromkeys(held, each), limit=room)
+        self.store.load(batch)
+        return self._without_stopped(batch)
+
+    def _without_stopped(self, batch: list[Claimed]) -> list[Claimed]:
+        """Second look at what may have changed since the request: suppression lists, and what holds mail."""
+        kept: list[Claimed] = []
+        by_user: dict[int, list[Claimed]] = defaultdict(list)
+        for one in batch:
+            held_by = self.store.held_by(one)
+            if held_by:
+                self._set_aside(Settled(one, Status.HELD, held_by=held_by))
+            else:
+                by_user[one.api_user_id].append(one)
+        for user_id, theirs in by_user.items():
+            keys = {one.recipient.lower() for one in theirs}
+            stops = suppression.stopped(keys, api_user_id=user_id, now=timezone.now())
+            for one in theirs:
+                if stop := stops.get(one.recipient.lower()):
+                    self._set_aside(Settled(one, Status.INVALID, reason=stop.reason, last_reply=stop.text))
+                else:
+                    kept.append(one)
+        return kept
+
+    def _set_aside(self, settled: Settled) -> None:
+        self._loop.call_soon_threadsafe(self._count_and_settle, settled)
+
+    def _count_and_settle(self, settled: Settled) -> None:
+        self.in_flight += 1
+        self.results.put_nowait(settled)
+
+    # --- route, compose, sign
+
+    async def _dispatch(self, domain_id: int, bundle: list[Claimed]) -> None:
+        """Take mail for one domain to the lane of its site."""
+        try:
+            way = await self._route(domain_id, bundle[0].receiving_domain)
+        except route.Unroutable as problem:
+            exchange = unreachable(problem.reply.text, Phase.DNS)
+            exchange.reply = problem.reply
+            verdict = Verdict("refused" if problem.permanent else "deferred", problem.reason, "recipient", "dns")
+            for one in bundle:
+                self._decided(one, exchange, verdict)
+            return
+        except DatabaseError as error:
+            log.warning("route_failed", error=str(error))
+            for one in bundle:
+                self._give_back(one)
+            return
+        lane = self._lane(way)
+        for start in range(0, len(bundle), BUNDLE):
+            part = bundle[start : start + BUNDLE]
+            composed = await self._in(self.composing, self._compose, part)
+            for one, ready in zip(part, composed, strict=True):
+                if ready is None:
+                    self._cannot_compose(one)
+                    continue
+                self.bytes_in_flight += len(ready.content)
+                lane.put(ready)
+
+    async def _route(self, domain_id: int, name: str) -> sites.Route:
+        """The way to a domain; asked for once at a time, however many bundles want it."""
+        known = self.routes.get(domain_id)
+        if known is not None and known.until > timezone.now():
+            return known
+        if (task := self.resolving.get(domain_id)) is None:
+            task = self.resolving[domain_id] = asyncio.create_task(self._resolve(domain_id, name))
+            task.add_done_callback(lambda _task: self.resolving.pop(domain_id, None))
+        return await asyncio.shield(task)
+
+    async def _resolve(self, domain_id: int, name: str) -> sites.Route:
+        now = timezone.now()
+        found = await self._in(self.settling, lambda: sites.remembered([domain_id], now=now))
+        if domain_id not in found:
+            try:
+                site = await route.resolve(name, resolver=self.resolver)
+            except route.Unroutable as problem:
+                if problem.nxdomain and await self._in(
+                    self.settling, lambda: sites.seen_nxdomain(domain_id, now=timezone.now())
+                ):
+                    problem.permanent = True
+                raise
+            site = sites.usable(site, loopback=settings.SIMULATOR)
+            found[domain_id] = await self._in(self.settling, lambda: sites.remember(domain_id, site, now=now))
+        self.routes[domain_id] = found[domain_id]
+        return found[domain_id]
+
+    def _lane(self, way: sites.Route) -> Lane:
+        lane = self.lanes.get(way.site.key)
+        limits = shape.DEFAULT.share(self.workers)
+        if lane is None:
+            lane = self.lanes[way.site.key] = Lane(way.site, limits, self.outside, self._answered)
+        lane.site, lane.limits = way.site, limits
+        return lane
+
+    def _compose(self, bundle: Sequence[Claimed]) -> list[Ready | None]:
+        """In a composing thread. None for a message whose template, task or key is not there."""
+        return [self._compose_one(one) for one in bundle]
+
+    def _compose_one(self, one: Claimed) -> Ready | None:
+        store = self.store
+        user = store.api_users.get(one.api_user_id)
+        signer = store.signers.get(one.sender_domain_id)
+        composer = store.composers.get((one.version_id, store.is_batch(one)))
+        task = store.tasks.get(one.task_id) if one.task_id is not None else None
+        if user is None or signer is None or composer is None:
+            return None
+        try:
+            composed = composer.compose(letter(one, user, task.defaults if task else {}, task.list_id if task else ""))
+            signature = signer.sign(composed.headers, composed.body, int(time.time()))
+        except Exception:
+            # One mail that cannot be built must not stop the others; its row says so.
+            log.exception("compose_failed", message=one.message_id)
+            return None
+        token = store.tokens.bounce(one.message_id)
+        domain = one.sender.rpartition("@")[2]
+        return Ready(one, f"b+{token}@bounce.{domain}", composed.as_bytes(signature), composed.smtputf8)
+
+    # --- classify, settle
+
+    def _answered(self, ready: Ready, exchange: Exchange | None) -> None:
+        self.bytes_in_flight -= len(ready.content)
+        if exchange is None:
+            self._give_back(ready.claimed)
+            return
+        reply = exchange.reply
+        self._decided(ready.claimed, exchange, classify(reply.code, reply.enhanced, reply.text, reply.phase))
+
+    def _decided(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> None:
+        simulator = settings.SIMULATOR and one.receiving_domain == settings.SIMULATOR_DOMAIN
+        hours = self.store.account.retry_hours
+        self.results.put_nowait(
+            decide(one, exchange, verdict, now=timezone.now(), retry_hours=hours, simulator=simulator)
+        )
+
+    def _give_back(self, one: Claimed) -> None:
+        self.results.put_nowait(Settled(one, Status.SENDING))
+
+    def _cannot_compose(self, one: Claimed) -> None:
+        text = "This mail could not be composed: its template or signing key is not there, or the template is broken."
+        self.results.put_nowait(Settled(one, Status.INVALID, reason="other", last_reply=text))
+
+    async def _settle_results(self) -> None:
+        while True:
+            batch = [await self.results.get()]
+            try:
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    while len(batch) < SETTLE_AT_ONCE:
+                        batch.append(await self.results.get())
+            except TimeoutError:
+                pass
+            await self._settle_batch(batch)
+            for _one in batch:
+                self.results.task_done()
+            self.in_flight -= len(batch)
+            self.room.set()
+
+    async def _settle_batch(self, batch: list[Settled]) -> None:
+        """Write the batch, again and again while the database is away: until the claims are over, it is still ours."""
+        give_up = min(one.claimed.safe_until for one in batch) + claim.MARGIN_SECONDS + claim.GRACE_SECONDS
+        while True:
+            try:
+                kept = await self._in(self.settling, lambda: settle(batch, now=timezone.now()))
+            except DatabaseError as error:
+                log.warning("settle_failed", error=str(error), messages=len(batch))
+                await self._in(self.settling, connection.close)
+                if time.monotonic() > give_up:
+                    self.report.lost += len(batch)
+                    return
+                await asyncio.sleep(1)
+            else:
+                break
+        self.report.settled += kept
+        self.report.lost += len(batch) - kept
+        for one in batch:
+            self.report.by_status[one.status] += 1
+
+    # --- ending
+
+    def _told_to_stop(self) -> bool:
+        return self.stop_file is not None and self.stop_file.exists()
+
+    async def _wind_up(self, settler: asyncio.Task[None], dispatches: set[asyncio.Task[None]]) -> None:
+        """Let what is on the wire end, give back the rest, settle all."""
+        if dispatches:
+            _ended, late = await asyncio.wait(dispatches, timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+        await asyncio.gather(*(lane.close(seconds=STOP_SECONDS) for lane in self.lanes.values()))
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.results.join()
+        except TimeoutError:
+            log.error("unsettled_at_end", messages=self.results.qsize())
+        settler.cancel()
+        for task in self.resolving.values():
+            task.cancel()
+        try:
+            await self._in(self.claiming, claim.leave, self.worker)
+        except DatabaseError:
+            pass  # the leases run out by themselves
+        for pool in (self.claiming, self.settling):
+            await self._in(pool, connection.close)
+            pool.shutdown()
+        self.composing.shutdown()
+
+    async def _in(self, pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
+        self._loop = asyncio.get_running_loop()
+        return await self._loop.run_in_executor(pool, call, *arguments)
+
+
+def letter(one: Claimed, user: ApiUser, defaults: dict[str, str], list_id: str) -> Letter:
+    """What the composer is told of a message."""
+    batch = user.type == ApiUser.Type.BATCH
+    return Letter(
+        message_id=one.message_id,
+        from_address=one.sender,
+        from_name=one.sender_name,
+        recipient=one.recipient,
+        to_field=one.to_field.split(", ") if one.to_field else None,
+        reply_to=user.reply_to,
+        subject=one.subject,
+        values={**defaults, **one.variables},
+        batch=batch,
+        list_id=list_id if batch else "",
+        feedback_id=f"{one.task_id or 0}:{one.api_user_id}:{user.type}:posthorn",
+        date=dt.datetime.now(dt.UTC),
+    )
+
+
+def _by_domain(batch: Sequence[Claimed]) -> Iterator[tuple[int, list[Claimed]]]:
+    bundles: dict[int, list[Claimed]] = defaultdict(list)
+    for one in batch:
+        bundles[one.receiving_domain_id].append(one)
+    yield from bundles.items()
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def _timeouts() -> Timeouts:
+    given = settings.SMTP_TIMEOUTS
+    command = given["command"]
+    return Timeouts(
+        connect=given["connect"],
+        greeting=given["greeting"],
+        ehlo=command,
+        tls=min(60, command),
+        mail=command,
+        rcpt=command,
+        data=given["data"],
+        block=given["block"],
+        dot=given["dot"],
+    )

@@ -1,0 +1,206 @@
+"""The last stage: what became of each message, written in batches, each in one transaction.
+
+A row is settled only where the claim token still matches; whoever lost the claim changes nothing, so an attempt is
+written down once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+
+from delivery.engine import retry
+from delivery.engine.claim import Claimed
+from delivery.engine.types import Exchange, Verdict
+from delivery.models import Reason, Status, Waiting
+from delivery.models.status import FINAL
+from delivery.services.counts import end_tasks, move_counts
+
+REPLY_SHOWN = 500
+
+
+@dataclass(slots=True)
+class Settled:
+    """A message on its way back to the database."""
+
+    claimed: Claimed
+    # Final; or SENDING when it is put off until `due` or only given back; or HELD, with why.
+    status: Status
+    held_by: str = ""
+    reason: str = ""
+    last_reply: str = ""
+    due: dt.datetime | None = None
+    expires_at: dt.datetime | None = None
+    answered: bool = False
+    verdict: Verdict | None = None
+    # None: not tried (suppressed, or given back).
+    exchange: Exchange | None = None
+
+    @property
+    def attempts(self) -> int:
+        return self.claimed.attempts + (self.exchange is not None)
+
+
+def decide(
+    claimed: Claimed, exchange: Exchange, verdict: Verdict, *, now: dt.datetime, retry_hours: int, simulator: bool
+) -> Settled:
+    """What a verdict means for the message: PRODUCT's status machine and retry window. Pure."""
+    reply = exchange.reply.text[:REPLY_SHOWN]
+    answered = claimed.answered or 400 <= exchange.reply.code < 500
+    expires_at = claimed.expires_at or retry.window_end(now, hours=retry_hours, simulator=simulator)
+    done = Settled(claimed, Status.DELIVERED, last_reply=reply, verdict=verdict, exchange=exchange, answered=answered)
+    if verdict.outcome == "delivered":
+        return done
+    if verdict.outcome == "refused":
+        done.status, done.reason = Status.INVALID, verdict.reason or Reason.OTHER
+        return done
+    due = retry.next_attempt(claimed.attempts + 1, now, simulator=simulator)
+    if due <= expires_at:
+        done.status, done.due, done.expires_at = Status.SENDING, due, expires_at
+    elif answered:
+        done.status, done.reason = Status.SOFT_BOUNCE, verdict.reason or Reason.OTHER
+    else:
+        done.status, done.reason = Status.INVALID, Reason.SERVER_ERROR
+    return done
+
+
+def settle(batch: Sequence[Settled], *, now: dt.datetime) -> int:
+    """Write a batch; give the number of messages whose claim was still ours."""
+    if not batch:
+        return 0
+    final = [one for one in batch if one.status in FINAL]
+    put_off = [one for one in batch if one.status not in FINAL]
+    with transaction.atomic(), connection.cursor() as cursor:
+        ours = _end_waiting(cursor, final) | _put_off(cursor, put_off, now)
+        kept = [one for one in batch if one.claimed.message_id in ours]
+        tried = [one for one in kept if one.exchange is not None]
+        _update_messages(cursor, [one for one in kept if one.exchange is not None or one.status != Status.SENDING])
+        _write_attempts(cursor, tried)
+        moved = [one for one in kept if one.status != Status.SENDING and one.claimed.task_id]
+        move_counts(
+            delta
+            for one in moved
+            if one.claimed.task_id
+            for delta in (
+                (one.claimed.task_id, Status.SENDING.value, -1),
+                (one.claimed.task_id, one.status.value, 1),
+            )
+        )
+        end_tasks({one.claimed.task_id for one in moved if one.claimed.task_id}, now=now)
+    return len(kept)
+
+
+def _end_waiting(cursor: Any, final: Sequence[Settled]) -> set[int]:
+    if not final:
+        return set()
+    cursor.execute(
+        """
+        DELETE FROM delivery_waiting w USING unnest(%s::bigint[], %s::bigint[]) AS v(id, token)
+        WHERE w.message_id = v.id AND w.claim_token = v.token RETURNING w.message_id
+        """,
+        [[one.claimed.message_id for one in final], [one.claimed.token for one in final]],
+    )
+    return {row[0] for row in cursor.fetchall()}
+
+
+def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[int]:
+    """Back into the line: later when it was tried, at once when it was only given back."""
+    if not put_off:
+        return set()
+    cursor.execute(
+        """
+        UPDATE delivery_waiting w SET state = v.state, held_by = v.held_by, due = v.due, expires_at = v.expires_at, attempts = v.attempts,
+            answered = v.answered, claim_token = NULL, claim_deadline = NULL
+        FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+                    %s::smallint[], %s::boolean[])
+            AS v(id, token, state, held_by, due, expires_at, attempts, answered)
+        WHERE w.message_id = v.id AND w.claim_token = v.token RETURNING w.message_id
+        """,
+        [
+            [one.claimed.message_id for one in put_off],
+            [one.claimed.token for one in put_off],
+            [_state(one) for one in put_off],
+            [str(one.held_by) for one in put_off],
+            [one.due or now for one in put_off],
+            [one.expires_at or one.claimed.expires_at for one in put_off],
+            [one.attempts for one in put_off],
+            [one.answered or one.claimed.answered for one in put_off],
+        ],
+    )
+    return {row[0] for row in cursor.fetchall()}
+
+
+def _state(one: Settled) -> Waiting.State:
+    if one.held_by:
+        return Waiting.State.HELD
+    return Waiting.State.LATER if one.due else Waiting.State.READY
+
+
+def _update_messages(cursor: Any, batch: Sequence[Settled]) -> None:
+    if not batch:
+        return
+    message_ids = [one.claimed.message_id for one in batch]
+    cursor.execute(
+        """
+        UPDATE delivery_message m SET status = v.status, reason = v.reason, held_by = v.held_by,
+            attempts = v.attempts, last_reply = CASE WHEN v.reply = '' THEN m.last_reply ELSE v.reply END, sent_at = coalesce(v.sent_at, m.sent_at), send_ip = coalesce(v.ip, m.send_ip)
+        FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::timestamptz[],
+                    %s::inet[]) AS v(id, status, reason, held_by, attempts, reply, sent_at, ip)
+        WHERE m.id = v.id AND m.id BETWEEN %s AND %s AND m.status = 'sending'
+        """,
+        [
+            message_ids,
+            [one.status.value for one in batch],
+            [str(one.reason) for one in batch],
+            [str(one.held_by) for one in batch],
+            [one.attempts for one in batch],
+            [one.last_reply for one in batch],
+            [_moment(one.exchange) for one in batch],
+            [(one.exchange.local_ip or None) if one.exchange else None for one in batch],
+            min(message_ids),
+            max(message_ids),
+        ],
+    )
+
+
+def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:
+    if not tried:
+        return
+    with cursor.copy(
+        "COPY delivery_attempt (message_id, number, at, seconds, outcome, reason, rule, phase, code, enhanced, reply, "
+        "mx_host, remote_ip, send_ip, tls, conversation, next_at) FROM STDIN"
+    ) as copy:
+        for one in tried:
+            exchange, verdict = one.exchange, one.verdict
+            if exchange is None or verdict is None:
+                continue
+            copy.write_row(
+                (
+                    one.claimed.message_id,
+                    one.attempts,
+                    _moment(exchange),
+                    exchange.seconds,
+                    verdict.outcome,
+                    verdict.reason,
+                    verdict.rule,
+                    exchange.reply.phase.value,
+                    exchange.reply.code,
+                    exchange.reply.enhanced,
+                    exchange.reply.text,
+                    exchange.mx_host,
+                    exchange.remote_ip or None,
+                    exchange.local_ip or None,
+                    exchange.tls,
+                    json.dumps(exchange.conversation, ensure_ascii=False),
+                    one.due,
+                )
+            )
+
+
+def _moment(exchange: Exchange | None) -> dt.datetime | None:
+    return dt.datetime.fromtimestamp(exchange.started + exchange.seconds, dt.UTC) if exchange else None

@@ -1,0 +1,123 @@
+"""What composing needs besides the message itself, read once and remembered: versions, tasks, keys, API users.
+
+Read in the thread that holds the database connection, used by the threads that compose.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from cryptography.fernet import InvalidToken
+
+from console.models import Account, ApiUser
+from delivery.engine.claim import Claimed
+from delivery.engine.compose import Composer
+from delivery.engine.dkim import Signer
+from delivery.models import HeldBy, SenderDomain, Task, TemplateVersion
+from delivery.services import dkim_keys
+from delivery.tokens import Tokens
+
+# Versions and what a task says never change; what an operator may switch is read again this often, in seconds.
+FRESH_SECONDS = 2.0
+VERSIONS_KEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """What a message's task adds to it."""
+
+    defaults: dict[str, str]
+    list_id: str
+
+
+@dataclass
+class Store:
+    """One engine's memory."""
+
+    tokens: Tokens = field(default_factory=lambda: Tokens(settings.TOKEN_KEYS))
+    composers: dict[tuple[int, bool], Composer] = field(default_factory=dict)
+    tasks: dict[int, TaskFacts] = field(default_factory=dict)
+    signers: dict[int, Signer | None] = field(default_factory=dict)
+    api_users: dict[int, ApiUser] = field(default_factory=dict)
+    account: Account = field(default_factory=Account.current)
+    _fresh_until: float = 0.0
+
+    def load(self, batch: Iterable[Claimed]) -> None:
+        """Read what these messages need and is not known yet."""
+        batch = list(batch)
+        if time.monotonic() >= self._fresh_until:
+            self.account = Account.current()
+            self.api_users.clear()
+            self._check_signers()
+            self._fresh_until = time.monotonic() + FRESH_SECONDS
+        users = {one.api_user_id for one in batch} - self.api_users.keys()
+        if users:
+            self.api_users |= ApiUser.objects.in_bulk(users)
+        self._load_signers({one.sender_domain_id for one in batch} - self.signers.keys())
+        tasks = {one.task_id for one in batch if one.task_id is not None} - self.tasks.keys()
+        if tasks:
+            for task in Task.objects.filter(pk__in=tasks):
+                host = task.sender.rpartition("@")[2]
+                self.tasks[task.pk] = TaskFacts(task.defaults, f"g{task.group_id or 0}.{host}")
+        self._load_composers({(one.version_id, self.is_batch(one)) for one in batch} - self.composers.keys())
+
+    def is_batch(self, one: Claimed) -> bool:
+        user = self.api_users.get(one.api_user_id)
+        return user is not None and user.type == ApiUser.Type.BATCH
+
+    def held_by(self, one: Claimed) -> str:
+        """Why this message may not be tried now, or ''."""
+        if self.account.sending_stopped_at is not None:
+            return HeldBy.ACCOUNT
+        user = self.api_users.get(one.api_user_id)
+        if user is None or not user.enabled:
+            return HeldBy.API_USER
+        if self.signers.get(one.sender_domain_id) is None:
+            return HeldBy.DOMAIN_UNVERIFIED
+        return ""
+
+    def _load_composers(self, wanted: set[tuple[int, bool]]) -> None:
+        if not wanted:
+            return
+        while len(self.composers) + len(wanted) > VERSIONS_KEPT and self.composers:
+            self.composers.pop(next(iter(self.composers)))
+        versions = TemplateVersion.objects.in_bulk({version_id for version_id, _batch in wanted})
+        for version_id, batch in wanted:
+            if version := versions.get(version_id):
+                self.composers[version_id, batch] = composer_of(version, batch=batch, tokens=self.tokens)
+
+    def _check_signers(self) -> None:
+        """Forget the keys of domains whose state has changed: a rotation, a verification, a lost record."""
+        now_active = dict(_active_keys(self.signers))
+        for domain_id, signer in list(self.signers.items()):
+            if now_active.get(domain_id) != (signer.selector if signer else None):
+                del self.signers[domain_id]
+
+    def _load_signers(self, wanted: set[int]) -> None:
+        if not wanted:
+            return
+        for domain in SenderDomain.objects.filter(pk__in=wanted).prefetch_related("dkim_keys"):
+            key = next((key for key in domain.dkim_keys.all() if key.active), None)
+            if key is not None and domain.verified:
+                try:
+                    self.signers[domain.pk] = Signer(domain.name, key.selector, dkim_keys.private_pem(key))
+                    continue
+                except (InvalidToken, ValueError):
+                    pass
+            self.signers[domain.pk] = None
+        for domain_id in wanted - self.signers.keys():
+            self.signers[domain_id] = None
+
+
+def _active_keys(domain_ids: Iterable[int]) -> Iterable[tuple[int, str]]:
+    return SenderDomain.objects.filter(
+        pk__in=list(domain_ids), verified_at__isnull=False, dkim_keys__active=True
+    ).values_list("pk", "dkim_keys__selector")
+
+
+def composer_of(version: TemplateVersion, *, batch: bool, tokens: Tokens) -> Composer:
+    """The composer of a template version, as the engine, the message page and test sends use it."""
+    raise NotImplementedError

@@ -1,0 +1,70 @@
+"""What django-q2 calls, one line each, and when. A task here means "work on this": done twice or late, it harms
+nothing, because rows and leases say what is left to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.utils import timezone
+
+from console import partitions
+from console.models import Account
+from delivery.engine import run
+from delivery.models import HeldBy, Task, TaskStatus
+from delivery.services import counts, domains, holding, tasks
+
+# Well below q2's timeout (settings), which would kill the worker.
+DELIVER_SECONDS = 200.0
+
+
+def deliver() -> str:
+    stop_file = os.environ.get("POSTHORN_STOP_FILE")
+    report = run.deliver(seconds=DELIVER_SECONDS, stop_file=Path(stop_file) if stop_file else None)
+    return f"{report.settled} settled in {report.seconds:.1f} s"
+
+
+def expand_task(task_id: int) -> int:
+    return tasks.expand(task_id, now=timezone.now())
+
+
+def hold_task(task_id: int) -> int:
+    return holding.hold_task(task_id)
+
+
+def release_task(task_id: int) -> int:
+    moved = holding.release_task(task_id)
+    tasks.end_if_over(task_id, now=timezone.now())
+    return moved
+
+
+def cancel_task(task_id: int) -> int:
+    return holding.cancel_task(task_id, now=timezone.now())
+
+
+def release(held_by: str) -> int:
+    """Take up again everything held for this cause; what still must wait is held again when it is claimed."""
+    return holding.release_all(HeldBy(held_by))
+
+
+def check_domains() -> int:
+    return domains.check_due(now=timezone.now())
+
+
+def make_partitions() -> list[str]:
+    return partitions.ensure(timezone.now())
+
+
+def tidy() -> None:
+    """What a crash may have left half done is taken up again; what is old is cleared away."""
+    now = timezone.now()
+    for task in Task.objects.filter(status__in=[TaskStatus.WAITING, TaskStatus.SENDING], expanded=False):
+        tasks.ask_for_expansion(task.pk)
+    for task in Task.objects.filter(status=TaskStatus.PAUSED):
+        holding.hold_task(task.pk)
+    for task in Task.objects.filter(status=TaskStatus.STOPPED, ended_at=None):
+        holding.cancel_task(task.pk, now=now)
+    counts.end_all(now=now)
+    if Account.current().sending_stopped_at is None:
+        holding.release_all(HeldBy.ACCOUNT)
+    tasks.prune(now=now)

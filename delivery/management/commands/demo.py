@@ -1,0 +1,257 @@
+"""`manage.py demo`: from an empty machine to a batch delivered, in one command.
+
+Sets up what an operator would set up by hand, sends a batch to the simulator's addresses, and holds the rows against
+the simulator's own record, recipient by recipient.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import secrets
+import sys
+import threading
+import time
+from argparse import ArgumentParser
+from collections import Counter
+from typing import Any
+
+from django.conf import settings
+from django.core.management import CommandError
+from django.core.management.base import BaseCommand
+from django.db import OperationalError
+from django.utils import timezone
+
+from console.management.commands.serve import ask_to_stop, default_parts, prepare
+from console.models import Account, User
+from console.roles import ADMINISTRATOR, add_to_role
+from console.supervisor import Supervisor
+from delivery.models import Message, RecipientGroup, SenderAddress, SenderDomain, Status, Task, Template
+from delivery.models.status import FINAL
+from delivery.services import domains, recipients, tasks, templates
+from delivery.services.recipient_files import read_recipients
+from delivery.simulator import record
+
+DOMAIN = "news.posthorn.test"
+GIVE_UP_SECONDS = 600
+# Share of each simulator address in a demo batch, in per cent.
+MIX = {"success": 82, "bounce": 5, "spam": 2, "blocked": 2, "rejected": 2, "deferred": 4, "full": 3}
+NAMES = ("Mio", "Léa", "João", "さくら", "Anna", "Kemi", "Wei", "Noor", "Peter", "Zoë")
+
+TEMPLATE = """\
+<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Your linen is back</title>
+<style>
+body { margin: 0; background: #f6f7f9; font: 16px/24px Arial, Helvetica, sans-serif; color: #232c37 }
+.card { max-width: 560px; margin: 24px auto; padding: 32px; background: #ffffff }
+h1 { font-size: 22px; line-height: 30px; margin: 0 0 16px }
+.button { display: inline-block; padding: 12px 20px; background: #3a6de0; color: #ffffff; text-decoration: none }
+.small { font-size: 13px; color: #596471 }
+</style></head>
+<body><div class="card">
+<h1>{{first_name}}, your linen is back in stock</h1>
+<p>You asked us to tell you when it is here again. It is, in {{colour}}, and we put one aside for you until Sunday.</p>
+<p><a class="button" href="https://shop.posthorn.test/linen?for={{customer}}">See your linen</a></p>
+<p>Or look around: <a href="https://shop.posthorn.test/new">what is new</a>,
+<a href="https://shop.posthorn.test/care">how to care for linen</a>.</p>
+<p class="small">You get this mail because you asked for it at shop.posthorn.test.
+<a href="{{unsubscribe_url}}">Unsubscribe</a></p>
+</div></body></html>
+"""
+
+
+class Command(BaseCommand):
+    help = "Set up a demo, send a batch to the simulator, show what became of it, and keep the console running."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--recipients", type=int, default=1000)
+        parser.add_argument("--exit", action="store_true", help="end after the batch; the last line is JSON")
+
+    def handle(self, *args: Any, recipients: int, exit: bool, **options: Any) -> None:
+        if not (settings.EMBEDDED and settings.SIMULATOR):
+            raise CommandError("The demo runs on the embedded default alone: unset DATABASE_URL and SIMULATOR.")
+        if not 1 <= recipients <= 10_000:
+            raise CommandError("--recipients: 1 to 10,000.")
+        self.say("Preparing the database and the console …")
+        prepare(web=True)
+        supervisor = Supervisor(default_parts())
+        ask_to_stop(supervisor)
+        supervisor.start()
+        watcher = threading.Thread(target=supervisor.run, daemon=True)
+        watcher.start()
+        try:
+            password = self.administrator()
+            agreed = self.batch(recipients, supervisor, show_json=exit)
+            if not exit and not supervisor.stopping:
+                self.farewell(password)
+                while not supervisor.stopping:
+                    time.sleep(0.2)
+        finally:
+            supervisor.stop()
+            watcher.join(timeout=5)
+        if exit and not agreed:
+            sys.exit(1)
+
+    # --- what an operator sets up
+
+    def administrator(self) -> str | None:
+        """The administrator's password when there was none yet; it can be read this once."""
+        if User.objects.filter(username="admin").exists():
+            return None
+        password = secrets.token_urlsafe(12)
+        user = User.objects.create_user("admin", password=password, first_name="Demo", last_name="Admin")
+        add_to_role(user, ADMINISTRATOR)
+        account = Account.current()
+        account.name = "Posthorn demo"
+        account.save()
+        return password
+
+    def sender(self) -> SenderAddress:
+        domain = SenderDomain.objects.filter(name=DOMAIN).first() or domains.add_domain(DOMAIN)
+        give_up = time.monotonic() + 30
+        while not domain.verified:
+            domains.publish_in_simulator(domain)
+            domains.verify(domain, now=timezone.now())
+            domain.refresh_from_db()
+            if not domain.verified:
+                # The simulator's DNS may still be starting.
+                if time.monotonic() > give_up:
+                    raise CommandError(f"{DOMAIN} could not be verified against the simulator's DNS.")
+                time.sleep(0.3)
+        address, _made = SenderAddress.objects.get_or_create(
+            domain=domain, prefix="hello", defaults={"sender_name": "Linen & Co."}
+        )
+        return address
+
+    def template(self) -> Template:
+        found = Template.objects.filter(name="Back in stock", deleted_at=None).first()
+        return found or templates.save_template(
+            name="Back in stock",
+            type=Template.Type.HTML,
+            summary="We put one aside for you until Sunday.",
+            source=TEMPLATE,
+            by="demo",
+        )
+
+    def group(self, count: int, run: str) -> RecipientGroup:
+        """A group out of a real CSV file, through the importer that the console uses."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["email", "first_name", "colour", "customer"])
+        chooser = random.Random(run)  # noqa: S311  (a mix, no secret)
+        behaviours = chooser.choices(list(MIX), list(MIX.values()), k=count)
+        for number, behaviour in enumerate(behaviours):
+            name = chooser.choice(NAMES)
+            address = f"{behaviour}+{run}-{number}@{settings.SIMULATOR_DOMAIN}"
+            writer.writerow([address, name, chooser.choice(("sand", "sea", "moss & fern")), f"c{number:05d}"])
+        group = RecipientGroup.objects.create(name=f"Demo {timezone.localtime():%Y-%m-%d %H:%M} {run}")
+        data = text.getvalue().encode()
+        recipients.import_recipients(group, read_recipients(io.BytesIO(data), "demo.csv"), filename="demo.csv", by="demo")
+        group.refresh_from_db()
+        return group
+
+    # --- the batch
+
+    def batch(self, count: int, supervisor: Supervisor, *, show_json: bool) -> bool:
+        sender, template = self.sender(), self.template()
+        run = secrets.token_hex(3)
+        group = self.group(count, run)
+        accepted_log = settings.SIMULATOR_DIR / record.ACCEPTED
+        since = record.position(accepted_log)
+        started = time.monotonic()
+        task = tasks.create_task(
+            tasks.NewTask(
+                subject="{{first_name}}, your linen is back in stock",
+                group=group,
+                template=template,
+                sender_address=sender,
+                label="demo",
+                created_by="admin",
+            )
+        )
+        self.say(f"Sending to {group.size:,} recipients of the simulator …")
+        counts = self.watch(task, group.size, supervisor)
+        seconds = time.monotonic() - started
+        reasons: Counter[str] = Counter()
+        outcome: Counter[tuple[str, str]] = Counter()
+        delivered: Counter[str] = Counter()
+        for status, reason, recipient in Message.objects.filter(task_id=task.pk).values_list(
+            "status", "reason", "recipient"
+        ):
+            outcome[status, reason] += 1
+            if reason:
+                reasons[reason] += 1
+            if status == Status.DELIVERED:
+                delivered[recipient.lower()] += 1
+        taken = Counter(
+            one.recipient.lower() for one in record.read(accepted_log, since) if f"+{run}-" in one.recipient
+        )
+        final = sum(count for status, count in counts.items() if status in FINAL)
+        agreed = final == group.size == sum(outcome.values()) and taken == delivered
+        self.table(outcome, group.size)
+        if taken == delivered:
+            self.say(f"The simulator's own record agrees: {sum(taken.values()):,} mails accepted, none missed or doubled.")
+        else:
+            missing, doubled = delivered - taken, taken - delivered
+            self.say(f"The simulator's record DISAGREES: {len(missing)} missing, {len(doubled)} too many.")
+        if show_json:
+            by_status = {status: number for status, number in sorted(counts.items()) if number}
+            result = {
+                "requested": group.size,
+                "by_status": by_status,
+                "by_reason": dict(sorted(reasons.items())),
+                "seconds": round(seconds, 2),
+                "agreed": agreed,
+            }
+            self.stdout.write(json.dumps(result))
+        return agreed
+
+    def watch(self, task: Task, size: int, supervisor: Supervisor) -> dict[str, int]:
+        """A bar until the task ends; the counts by status."""
+        give_up = time.monotonic() + GIVE_UP_SECONDS
+        live = sys.stderr.isatty()
+        told = 0.0
+        while True:
+            try:
+                counts = tasks.counts_of([task.pk])[task.pk]
+                task.refresh_from_db()
+            except OperationalError:
+                time.sleep(1)
+                continue
+            final = sum(count for status, count in counts.items() if status in FINAL)
+            ended = task.ended_at is not None
+            if live or ended or time.monotonic() - told > 5:
+                told = time.monotonic()
+                filled = round(30 * final / max(1, size))
+                line = f"  {'█' * filled}{'░' * (30 - filled)} {final:>6,} of {size:,}"
+                sys.stderr.write(f"\r{line}" if live else f"{line}\n")
+                sys.stderr.flush()
+            if ended or supervisor.stopping or time.monotonic() > give_up:
+                if live:
+                    sys.stderr.write("\n")
+                return counts
+            time.sleep(0.2)
+
+    def table(self, outcome: Counter[tuple[str, str]], size: int) -> None:
+        self.say(f"\n  {'status':<14} {'reason':<14} {'mails':>8}")
+        for (status, reason), count in sorted(outcome.items(), key=lambda item: -item[1]):
+            self.say(f"  {status:<14} {reason or '–':<14} {count:>8,}   {100 * count / max(1, size):5.1f} %")
+        self.say("")
+
+    def farewell(self, password: str | None) -> None:
+        self.say(f"\nThe console runs at {settings.PUBLIC_URL}/")
+        if password:
+            self.say(f"  user      admin\n  password  {password}   (shown this once)")
+        else:
+            self.say("  user      admin, with the password shown at the first start")
+            self.say("  forgotten?  manage.py changepassword admin")
+        self.say("Ctrl-C ends it.")
+
+    def say(self, text: str) -> None:
+        # Progress and prose go to standard error, so that standard output ends with the JSON alone.
+        self.stderr.write(text, style_func=str)
+
+

@@ -1,0 +1,242 @@
+"""Making message rows: the one way by which mail enters.
+
+Suppression, malformed addresses and the control group are decided here for a whole chunk at once, and the rows go in
+by COPY. Callers hold a transaction, so that rows, waiting rows, counts and the caller's own cursor move together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection, transaction
+
+from console import ids
+from console.models import Account, ApiUser
+from delivery.models import HeldBy, Reason, SenderDomain, Status, Waiting
+from delivery.services.counts import move_counts
+from suppression import services as suppression
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What all messages of one request share."""
+
+    api_user: ApiUser
+    sender_domain: SenderDomain
+    version_id: int
+    sender: str
+    task_id: int | None = None
+    label: str = ""
+    to_field: str = ""
+    request_ip: str | None = None
+    control_percent: int = 0
+    # Place in line of the first message; see Waiting.turn.
+    turn: int = 0
+
+    @property
+    def priority(self) -> int:
+        trigger = self.api_user.type == ApiUser.Type.TRIGGER
+        return Waiting.Priority.TRIGGER if trigger else Waiting.Priority.BATCH
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One recipient of a request. `variables` is JSON text, passed on as it is."""
+
+    address: str
+    key: str
+    domain: str
+    subject: str
+    sender_name: str
+    variables: str = "{}"
+    # Set when the address can't be mailed at all: the words that the message shows.
+    malformed: str = ""
+
+
+@dataclass(slots=True)
+class Made:
+    ids: list[int] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def held_by(request: Request) -> str:
+    """Why nothing of this request may be tried now, or ''."""
+    if Account.current().sending_stopped_at is not None:
+        return HeldBy.ACCOUNT
+    if not request.api_user.enabled:
+        return HeldBy.API_USER
+    if not request.sender_domain.verified:
+        return HeldBy.DOMAIN_UNVERIFIED
+    return ""
+
+
+def in_control_group(task_id: int, key: str, percent: int) -> bool:
+    """Held out on purpose: the same answer whenever it is asked, and spread evenly."""
+    if not percent:
+        return False
+    digest = hashlib.blake2b(f"{task_id}:{key}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest) % 100 < percent
+
+
+def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetime) -> Made:
+    """One message row for each of `wanted`, and a waiting row for each that may be tried. Needs a transaction."""
+    made = Made(ids=ids.new_ids(len(wanted)))
+    if not wanted:
+        return made
+    stops = suppression.stopped((one.key for one in wanted if not one.malformed), api_user_id=request.api_user.pk, now=now)
+    held = held_by(request)
+    first = Status.HELD if held else Status.SENDING
+    domains = receiving_domains({one.domain for one in wanted})
+    queues = _queues(request.api_user.pk, {known.id for known in domains.values()})
+    messages: list[tuple[Any, ...]] = []
+    waiting: list[tuple[Any, ...]] = []
+    for place, (message_id, one) in enumerate(zip(made.ids, wanted, strict=True)):
+        domain = domains[one.domain]
+        status, reason, reply = first.value, "", ""
+        if one.malformed:
+            status, reason, reply = Status.INVALID.value, Reason.FORMAT_ERROR.value, one.malformed
+        elif stop := stops.get(one.key):
+            status, reason, reply = Status.INVALID.value, stop.reason, stop.text
+        elif request.task_id and in_control_group(request.task_id, one.key, request.control_percent):
+            status = Status.CONTROL_GROUP.value
+        made.counts[status] += 1
+        messages.append(
+            (
+                message_id,
+                request.api_user.pk,
+                request.task_id,
+                request.version_id,
+                request.sender_domain.pk,
+                domain.id,
+                one.address,
+                request.sender,
+                one.sender_name,
+                one.subject,
+                request.label,
+                request.to_field,
+                one.variables,
+                status,
+                reason,
+                held if status == Status.HELD else "",
+                0,
+                reply,
+                request.request_ip,
+            )
+        )
+        if status == first:
+            waiting.append(
+                (
+                    message_id,
+                    domain.limit_group_id,
+                    queues[domain.id],
+                    request.task_id,
+                    Waiting.State.HELD.value if held else Waiting.State.READY.value,
+                    held,
+                    request.priority,
+                    request.turn + place,
+                    0,
+                    now,
+                    False,
+                )
+            )
+    with connection.cursor() as cursor:
+        _copy(cursor, _MESSAGE_COLUMNS, messages)
+        _copy(cursor, _WAITING_COLUMNS, waiting)
+    if request.task_id:
+        move_counts([(request.task_id, status, count) for status, count in made.counts.items()])
+    return made
+
+
+_MESSAGE_COLUMNS = (
+    "delivery_message (id, api_user_id, task_id, version_id, sender_domain_id, receiving_domain_id, recipient, sender, "
+    "sender_name, subject, label, to_field, variables, status, reason, held_by, attempts, last_reply, request_ip)"
+)
+_WAITING_COLUMNS = (
+    "delivery_waiting (message_id, limit_group_id, queue_id, task_id, state, held_by, priority, turn, attempts, due, "
+    "answered)"
+)
+
+
+def _copy(cursor: Any, columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    with cursor.copy(f"COPY {columns} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A receiving domain's row."""
+
+    id: int
+    limit_group_id: int
+
+
+def receiving_domains(names: Iterable[str]) -> dict[str, Known]:
+    """The rows of these domains, made where new: until it is resolved, a domain is a limit group of its own."""
+    # Sorted, so that two requests side by side lock in the same order.
+    wanted = sorted(set(names))
+    with connection.cursor() as cursor:
+        found = _known(cursor, wanted)
+        missing = [name for name in wanted if name not in found]
+        if missing:
+            cursor.execute(
+                """
+                WITH grouped AS (
+                    INSERT INTO delivery_limitgroup (name) SELECT 'domain:' || n FROM unnest(%s::text[]) n
+                    ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, name
+                )
+                INSERT INTO delivery_receivingdomain (name, limit_group_id)
+                SELECT substr(name, 8), id FROM grouped ORDER BY name
+                ON CONFLICT (name) DO NOTHING
+                """,
+                [missing],
+            )
+            found |= _known(cursor, missing)
+    return found
+
+
+def _known(cursor: Any, names: list[str]) -> dict[str, Known]:
+    cursor.execute("SELECT name, id, limit_group_id FROM delivery_receivingdomain WHERE name = ANY(%s)", [names])
+    return {name: Known(id, group) for name, id, group in cursor.fetchall()}
+
+
+def _queues(api_user_id: int, domain_ids: set[int]) -> dict[int, int]:
+    """Queue ids of this API user by receiving domain, made where new."""
+    wanted = sorted(domain_ids)
+    query = (
+        "SELECT receiving_domain_id, id FROM delivery_queue WHERE receiving_domain_id = ANY(%s) AND api_user_id = %s",
+        [wanted, api_user_id],
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(*query)
+        found = dict(cursor.fetchall())
+        if len(found) < len(wanted):
+            cursor.execute(
+                "INSERT INTO delivery_queue (receiving_domain_id, api_user_id) SELECT d, %s FROM unnest(%s::bigint[]) d "
+                "ON CONFLICT DO NOTHING",
+                [api_user_id, wanted],
+            )
+            cursor.execute(*query)
+            found = dict(cursor.fetchall())
+    return found
+
+
+def request_mail(
+    request: Request,
+    wanted: Sequence[Wanted],
+    *,
+    now: dt.datetime,
+) -> Made:
+    """make_messages in a transaction of its own, for requests that are no task."""
+    with transaction.atomic():
+        return make_messages(request, wanted, now=now)
+
+
+def as_json(values: dict[str, str]) -> str:
+    return json.dumps(values, ensure_ascii=False)

@@ -1,0 +1,39 @@
+"""Keeping the deliver cluster at work: as many engines as it has workers, while mail is due."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from django_q.models import OrmQ
+from django_q.tasks import async_task
+
+from console import heartbeat
+
+
+def top_up() -> int:
+    """Ask for the engines that are missing under this supervisor; give their number. Asking twice harms nothing."""
+    if not mail_is_due():
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM delivery_worker WHERE leased_until > clock_timestamp() AND name LIKE %s",
+            [f"{heartbeat.supervisor()}/%"],
+        )
+        working = cursor.fetchone()[0]
+    queued = OrmQ.objects.filter(key="deliver", lock__lte=timezone.now()).count()
+    missing = max(0, settings.DELIVER_WORKERS - working - queued)
+    for _one in range(missing):
+        async_task("delivery.jobs.deliver", cluster="deliver")
+    return missing
+
+
+def mail_is_due() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM delivery_waiting WHERE state = 0) "
+            "OR EXISTS (SELECT FROM delivery_waiting WHERE state = 1 AND due <= clock_timestamp()) "
+            "OR EXISTS (SELECT FROM delivery_waiting WHERE state = 3 AND claim_deadline < clock_timestamp() - "
+            "interval '30 seconds')"
+        )
+        return bool(cursor.fetchone()[0])

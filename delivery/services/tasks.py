@@ -1,0 +1,285 @@
+"""Batch tasks: made, started, expanded in chunks, paused, resumed, stopped.
+
+Expanding moves its cursor in the transaction that makes the chunk's rows, so a crash neither misses nor repeats
+anyone; a second expander of the same task finds the row locked and leaves.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass, field
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import Max
+from django.utils.translation import gettext as _
+from django_q.tasks import async_task
+
+from console.models import Account, ApiUser
+from delivery import templating
+from delivery.models import (
+    PauseCause,
+    Recipient,
+    RecipientGroup,
+    SenderAddress,
+    Task,
+    TaskCount,
+    TaskStatus,
+    Template,
+)
+from delivery.models.status import OPEN
+from delivery.services.counts import end_tasks
+from delivery.services.requests import Request, Wanted, make_messages
+
+log = structlog.get_logger()
+
+CHUNK = 5000
+
+
+class TaskRefused(ValueError):
+    """The task can't be made or changed; the text says what to do. `field` is the form's field it belongs to."""
+
+    def __init__(self, text: str, field: str = "") -> None:
+        super().__init__(text)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """What a task is made from."""
+
+    subject: str
+    group: RecipientGroup
+    template: Template
+    sender_address: SenderAddress
+    defaults: dict[str, str] = field(default_factory=dict)
+    label: str = ""
+    control_percent: int = 0
+    created_by: str = ""
+
+
+def missing_variables(new: NewTask) -> list[str]:
+    """Variables of template, subject and sender name that neither the group nor the defaults bring."""
+    version = new.template.current
+    wanted: list[str] = list(version.variables) if version else []
+    for text in (new.subject, new.sender_address.sender_name):
+        wanted += templating.variables(text)
+    known = {*new.group.variables, *new.defaults, templating.UNSUBSCRIBE_URL}
+    return [name for name in dict.fromkeys(wanted) if name not in known]
+
+
+def create_task(new: NewTask) -> Task:
+    """Check everything, then make the task and have it expanded. Raises TaskRefused; then nothing is made."""
+    domain = new.sender_address.domain
+    if not domain.verified:
+        raise TaskRefused(
+            _("%(domain)s is not verified yet. Publish its DNS records and verify it first.") % {"domain": domain},
+            "sender_address",
+        )
+    if new.template.current is None:
+        raise TaskRefused(_("This template has no body yet."), "template")
+    if not new.group.size:
+        raise TaskRefused(_("This group has no recipients yet. Import some first."), "group")
+    missing = missing_variables(new)
+    if missing:
+        raise TaskRefused(
+            _("Neither the group nor the default variables have a value for: %(names)s. Add them to either.")
+            % {"names": ", ".join(missing)},
+            "defaults",
+        )
+    task = Task(
+        api_user=ApiUser.console(ApiUser.Type.BATCH),
+        subject=new.subject,
+        group=new.group,
+        group_name=new.group.name,
+        template=new.template,
+        template_name=new.template.name,
+        sender_address=new.sender_address,
+        sender=new.sender_address.address,
+        sender_name=new.sender_address.sender_name,
+        defaults=new.defaults,
+        label=new.label,
+        control_percent=new.control_percent,
+        created_by=new.created_by,
+    )
+    with transaction.atomic():
+        task.save()
+        transaction.on_commit(lambda: ask_for_expansion(task.pk))
+    return task
+
+
+def ask_for_expansion(task_id: int) -> None:
+    async_task("delivery.jobs.expand_task", task_id, cluster="jobs")
+
+
+def start(task_id: int, *, now: dt.datetime) -> bool:
+    """Fix who is in the task and with which template version. True when it may be expanded."""
+    with transaction.atomic():
+        task = Task.objects.select_for_update(of=("self",)).select_related("group", "template").get(pk=task_id)
+        if task.status == TaskStatus.WAITING:
+            if task.group is None or task.template is None or task.template.current_id is None:
+                _fail(task, _("The group or the template was deleted before the task began."), now)
+                return False
+            task.version_id = task.template.current_id
+            task.cursor_end = Recipient.objects.filter(group=task.group).aggregate(last=Max("id"))["last"] or 0
+            task.first_turn = _line_head()
+            task.status, task.started_at = TaskStatus.SENDING, now
+            task.save()
+        return task.status in (TaskStatus.SENDING, TaskStatus.PAUSED) and not task.expanded
+
+
+def _line_head() -> int:
+    """Where the line of batch mail stands: the least advanced task under way. A new task begins there, so that it
+    shares with those before it and neither overtakes them nor waits for their end."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT min(t.first_turn + (SELECT coalesce(sum(count), 0) FROM delivery_taskcount c
+                                       WHERE c.task_id = t.id AND c.status <> ALL(%s)))
+            FROM delivery_task t WHERE t.status = %s
+            """,
+            [[status.value for status in OPEN], TaskStatus.SENDING],
+        )
+        return int(cursor.fetchone()[0] or 0)
+
+
+def expand(task_id: int, *, now: dt.datetime) -> int:
+    """Make the rows of a task, chunk after chunk, until its group is through; give the number made by this call."""
+    if not start(task_id, now=now):
+        return 0
+    made = 0
+    while True:
+        try:
+            with transaction.atomic():
+                count = _expand_chunk(task_id, now=now)
+        except Exception as error:
+            log.exception("task_failed", task=task_id)
+            with transaction.atomic():
+                task = Task.objects.select_for_update(of=("self",)).get(pk=task_id)
+                _fail(task, f"{type(error).__name__}: {error}", now)
+            return made
+        if count is None:
+            return made
+        made += count
+
+
+def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
+    """One chunk; None when there is nothing left to do here (all done, stopped, or another expander is at it)."""
+    task = (
+        Task.objects.select_for_update(of=("self",), skip_locked=True)
+        .select_related("api_user", "sender_address__domain", "version")
+        .filter(pk=task_id)
+        .first()
+    )
+    if task is None or task.expanded or task.status not in (TaskStatus.SENDING, TaskStatus.PAUSED):
+        return None
+    if task.sender_address is None or task.version_id is None or task.group_id is None:
+        raise RuntimeError(_("Its sender address, group or template was deleted."))
+    personal = bool(templating.variables(task.subject) or templating.variables(task.sender_name))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, address, key, domain, variables::text FROM delivery_recipient "
+            "WHERE group_id = %s AND id > %s AND id <= %s ORDER BY id LIMIT %s",
+            [task.group_id, task.cursor, task.cursor_end, CHUNK],
+        )
+        rows = cursor.fetchall()
+    wanted: list[Wanted] = []
+    subject = templating.fill_line(task.subject, task.defaults)
+    name = templating.fill_line(task.sender_name, task.defaults)
+    for _id, address, key, domain, variables in rows:
+        if personal:
+            values = {**task.defaults, **json.loads(variables)}
+            subject, name = templating.fill_line(task.subject, values), templating.fill_line(task.sender_name, values)
+        wanted.append(Wanted(address, key, domain, subject, name, variables))
+    request = Request(
+        api_user=task.api_user,
+        sender_domain=task.sender_address.domain,
+        version_id=task.version_id,
+        sender=task.sender,
+        task_id=task.pk,
+        label=task.label,
+        control_percent=task.control_percent,
+        turn=task.first_turn + task.requested,
+    )
+    make_messages(request, wanted, now=now)
+    task.requested += len(rows)
+    if rows:
+        task.cursor = rows[-1][0]
+    task.expanded = len(rows) < CHUNK
+    task.save(update_fields=["requested", "cursor", "expanded"])
+    if task.expanded:
+        # Whoever settles the last row looks whether the task is expanded, and we whether rows are left: this lock lets
+        # one of the two see what the other did.
+        list(TaskCount.objects.select_for_update().filter(task=task).order_by("status"))
+        end_tasks([task.pk], now=now)
+    return len(rows)
+
+
+def _fail(task: Task, why: str, now: dt.datetime) -> None:
+    task.status, task.failure, task.ended_at = TaskStatus.FAILED, why[:500], now
+    task.save(update_fields=["status", "failure", "ended_at"])
+
+
+def pause(task: Task, *, cause: PauseCause, by: str = "") -> None:
+    """Pause a task that waits or sends. The engine heeds it at its next claim, within a second or two."""
+    with transaction.atomic():
+        changed = Task.objects.filter(pk=task.pk, status__in=[TaskStatus.SENDING, TaskStatus.WAITING]).update(
+            status=TaskStatus.PAUSED, pause_cause=cause, acted_by=by
+        )
+        if not changed:
+            raise TaskRefused(_("Only a task that waits or sends can be paused."))
+        transaction.on_commit(lambda: async_task("delivery.jobs.hold_task", task.pk, cluster="jobs"))
+
+
+def resume(task: Task, *, cause: PauseCause | None = None) -> None:
+    """End a pause: an operator (no cause) ends any, everything else only the one that it caused."""
+    with transaction.atomic():
+        paused = Task.objects.filter(pk=task.pk, status=TaskStatus.PAUSED)
+        if cause is not None:
+            paused = paused.filter(pause_cause=cause)
+        # One that was paused before it began waits again; expanding starts it.
+        changed = paused.filter(started_at=None).update(status=TaskStatus.WAITING, pause_cause="") or paused.update(
+            status=TaskStatus.SENDING, pause_cause=""
+        )
+        if not changed:
+            raise TaskRefused(_("This task is not paused."))
+        transaction.on_commit(lambda: async_task("delivery.jobs.release_task", task.pk, cluster="jobs"))
+        transaction.on_commit(lambda: ask_for_expansion(task.pk))
+
+
+def stop(task: Task, *, by: str = "", now: dt.datetime) -> None:
+    """Stop a task for good: what was not tried is cancelled."""
+    with transaction.atomic():
+        changed = Task.objects.filter(
+            pk=task.pk, status__in=[TaskStatus.WAITING, TaskStatus.SENDING, TaskStatus.PAUSED]
+        ).update(status=TaskStatus.STOPPED, pause_cause="", acted_by=by, expanded=True)
+        if not changed:
+            raise TaskRefused(_("This task has ended already."))
+        transaction.on_commit(lambda: async_task("delivery.jobs.cancel_task", task.pk, cluster="jobs"))
+
+
+def account_stopped() -> bool:
+    return Account.current().sending_stopped_at is not None
+
+
+def counts_of(task_ids: list[int]) -> dict[int, dict[str, int]]:
+    """Task id → status → count, for any number of tasks in one query."""
+    found: dict[int, dict[str, int]] = {task_id: {} for task_id in task_ids}
+    for task_id, status, count in TaskCount.objects.filter(task_id__in=task_ids).values_list("task_id", "status", "count"):
+        if count:
+            found[task_id][status] = count
+    return found
+
+
+def end_if_over(task_id: int, *, now: dt.datetime) -> None:
+    """End a task whose last rows were settled while it was paused."""
+    with transaction.atomic():
+        end_tasks([task_id], now=now)
+
+
+def prune(*, now: dt.datetime) -> None:
+    """django-q2 never deletes its failures; a month of them is enough to look at."""
+    from django_q.models import Failure
+
+    Failure.objects.filter(started__lt=now - dt.timedelta(days=30)).delete()
