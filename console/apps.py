@@ -1,7 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import m2m_changed, post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -10,7 +10,13 @@ class ConsoleConfig(AppConfig):
     verbose_name = _("Console")
 
     def ready(self) -> None:
+        from django.contrib.auth import get_user_model
+
+        from console import roles
+
         post_migrate.connect(_make_partitions, sender=self)
+        post_migrate.connect(roles.sync)
+        m2m_changed.connect(roles.follow_groups, sender=get_user_model().groups.through)
 
 
 def _make_partitions(using: str, **kwargs: Any) -> None:

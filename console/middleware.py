@@ -1,0 +1,59 @@
+"""What holds for every answer: the strict Content-Security-Policy, and the account's time zone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "img-src 'self' data:",
+        "object-src 'none'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    ]
+)
+# A mail in a frame: nothing is loaded, nothing runs, nothing is sent. Mail carries its styles inline.
+MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
+
+
+class ContentSecurityPolicy:
+    """A view that needs a policy of its own sets the header itself; every other answer gets the strict one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+
+class AccountZone:
+    """`request.account`, and its time zone for all that is shown to people who have signed in."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        from console.models import Account
+
+        request.account = SimpleLazyObject(Account.current)  # type: ignore[attr-defined]
+        if not request.user.is_authenticated:
+            return self.get_response(request)
+        with timezone.override(request.account.zone):  # type: ignore[attr-defined]
+            response = self.get_response(request)
+            # Templates that are rendered late (admin) want the zone too.
+            if hasattr(response, "render") and not getattr(response, "is_rendered", True):
+                response = response.render()
+        # A list's URL answers htmx with a part of the page: caches must not mix them up.
+        patch_vary_headers(response, ["HX-Request"])
+        return response

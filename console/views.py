@@ -1,0 +1,384 @@
+"""The kit's own views: a list, a bulk action, confirm pages, sandboxed mail, search, theme, health, errors."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import DatabaseError, connection, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import requires_csrf_token
+
+from console.lists import DEFAULT_SIZE, SIZES, Action, Listing, ListPage
+from console.middleware import MAIL_POLICY
+from console.models import User
+from console.registry import pages
+from console.window import PRESETS, Window
+
+log = logging.getLogger(__name__)
+
+
+def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
+    """One page of a list; htmx gets only the two cards that change."""
+    listing = page.resolve(request.GET, request.account.zone, timezone.now(), request)  # type: ignore[attr-defined]
+    size = _number(request.GET.get("size"), DEFAULT_SIZE)
+    size = size if size in SIZES else DEFAULT_SIZE
+    total = listing.total
+    number = max(1, _number(request.GET.get("page"), 1))
+    if total.exact:
+        number = min(number, max(1, -(-total.count // size)))
+    # One row more than is shown says whether there is a next page.
+    rows = list(listing.ordered()[(number - 1) * size : number * size + 1])
+    more, rows = len(rows) > size, rows[:size]
+    table = page.table(rows, request=request)
+    actions = [action for action in page.actions if request.user.has_perm(action.permission)]
+    table.selectable = bool(actions) and bool(rows)
+    context = {
+        "page": page,
+        "listing": listing,
+        "form": listing.filterset.form,
+        "fields": _filter_fields(listing),
+        "table": table,
+        "heads": _heads(listing, bool(actions)),
+        "total": total,
+        "noun": page.noun[0] if total.exact and total.count == 1 else page.noun[1],
+        "first": (number - 1) * size + 1,
+        "last": (number - 1) * size + len(rows),
+        "sizes": [(each, each == size, listing.query(size=each if each != DEFAULT_SIZE else None)) for each in SIZES],
+        "pager": _pager(listing, number, size, more),
+        "presets": _presets(listing),
+        "actions": actions,
+        "carried": _carried(listing),
+        "bulk": [(action, reverse(f"{page.name}-{action.name}")) for action in actions],
+        "nothing": _nothing(listing) if not rows else None,
+        "create": page.create if page.create and _may(request, page.create.permission) else None,
+        "buttons": [button for button in page.buttons if _may(request, button.permission)],
+        "live": page.refresh and request.GET.get("live") != "0",
+        "here": listing.query(page=number if number > 1 else None),
+        "stop_live": listing.query(live="0"),
+        "start_live": listing.query(live=None),
+        **(page.context(request) if page.context else {}),
+    }
+    partial = bool(getattr(request, "htmx", False)) and request.headers.get("HX-Target") in ("list", "results")
+    response = render(request, "console/list_parts.html" if partial else page.template, context)
+    if partial and request.headers.get("HX-Target") == "list":
+        response["HX-Push-Url"] = context["here"]
+    return response
+
+
+def _may(request: HttpRequest, permission: str) -> bool:
+    return not permission or request.user.has_perm(permission)
+
+
+def _number(text: str | None, default: int) -> int:
+    # isdecimal() alone accepts other scripts' digits, which int() reads too; the length keeps it bounded.
+    return int(text) if text and text.isdecimal() and len(text) < 9 else default
+
+
+def _filter_fields(listing: Listing) -> dict[str, Any]:
+    form, main = listing.filterset.form, listing.page.filters.always_visible()
+    kinds = listing.filterset.filters
+    fields = [
+        {"field": form[name], "badges": getattr(kinds[name], "badges", {}), "main": name in main} for name in kinds
+    ]
+    rest = [each for each in fields if not each["main"]]
+    hidden_set = any(each["field"].name in listing.values for each in rest)
+    return {"main": [each for each in fields if each["main"]], "more": rest, "open": hidden_set}
+
+
+def _heads(listing: Listing, selectable: bool) -> dict[str, dict[str, str]]:
+    """For each sortable head: where it leads, and how it stands."""
+    heads = {}
+    for name in listing.page.table.sortable():
+        down, up = listing.sort == f"-{name}", listing.sort == name
+        # The first click on a text sorts upwards, the second turns it round.
+        heads[name] = {
+            "url": listing.query(sort=f"-{name}" if up else name),
+            "aria": "descending" if down else "ascending" if up else "",
+        }
+    return heads
+
+
+def _pager(listing: Listing, number: int, size: int, more: bool) -> dict[str, Any]:
+    """The pages to be offered: first, neighbours, last (where it is known)."""
+
+    def url(page: int) -> str:
+        return listing.query(page=page if page > 1 else None)
+
+    last = max(1, -(-listing.total.count // size)) if listing.total.exact else 0
+    around = {1, number - 1, number, number + 1} | ({last} if last else set())
+    shown: list[tuple[int, str] | None] = []
+    before = 0
+    for page in sorted(page for page in around if page >= 1 and (page <= last if last else page <= number + more)):
+        if page - before > 1:
+            shown.append(None)
+        shown.append((page, url(page)))
+        before = page
+    if not last and more:
+        shown.append(None)
+    return {
+        "number": number,
+        "pages": shown,
+        "previous": url(number - 1) if number > 1 else "",
+        "next": url(number + 1) if more else "",
+    }
+
+
+def _presets(listing: Listing) -> list[dict[str, Any]]:
+    if not listing.page.window:
+        return []
+    words = {1: _("Today"), 7: _("7 days"), 30: _("30 days")}
+    zone, now = timezone.get_current_timezone(), timezone.now()
+    made = []
+    for days in PRESETS:
+        window = Window.days(days, zone, now)
+        made.append(
+            {
+                "word": words[days],
+                "url": listing.query(from_=None, to=None) if days == 7 else _with(listing, window),
+                "current": listing.window == window,
+            }
+        )
+    return made
+
+
+def _with(listing: Listing, window: Window) -> str:
+    period = window.params()
+    return listing.query(from_=period["from"], to=period["to"])
+
+
+def _nothing(listing: Listing) -> dict[str, Any]:
+    """Why the list is empty: a wrong filter, nothing yet, or nothing found; and the nearest change."""
+    page = listing.page
+    if not listing.valid:
+        return {"kind": "error"}
+    zone = timezone.get_current_timezone()
+    if not listing.values:
+        everything = Window.everything(zone) if page.window else None
+        if not page.window or not page.all_rows(everything).exists():
+            return {"kind": "first"}
+    wider = ""
+    if listing.window and listing.window.length < 30:
+        wider = _with(listing, Window.days(30, zone, timezone.now()))
+    return {"kind": "none", "wider": wider, "clear": page.url() if listing.values else ""}
+
+
+def _carried(listing: Listing) -> list[tuple[str, str]]:
+    """The parameters in force as hidden fields."""
+    return [(name, value) for name, values in listing.resolved().items() for value in values]
+
+
+def bulk_action(request: HttpRequest, page: ListPage, action: Action) -> HttpResponse:
+    """Asks, and acts by POST. Selected rows: asked once. All that match: the filter, the count and what follows
+    first, then the count is to be typed. Nothing is done when the count has changed in between."""
+    if not request.user.has_perm(page.permission):
+        raise PermissionDenied
+    data = request.POST if request.method == "POST" else request.GET
+    listing = page.resolve(data, request.account.zone, timezone.now(), request)  # type: ignore[attr-defined]
+    everything = data.get("all") == "1" and action.all_matching
+    rows = listing.queryset if everything else listing.queryset.filter(pk__in=_keys(listing, data))
+    count = rows.order_by().values("pk").count()
+    if not listing.valid or not count:
+        messages.error(
+            request,
+            _("Nothing matches any more: nothing was done.") if everything else _("Select at least one row first."),
+        )
+        return redirect(listing.query())
+    error = ""
+    typed = "".join(data.get("count", "").split()).replace(",", "").replace(".", "")
+    if request.method == "POST":
+        if not everything or typed == str(count):
+            with transaction.atomic():
+                said = action.run(rows, request)
+            messages.success(request, said)
+            return redirect(listing.query())
+        error = _("Type %(count)s to go on. Nothing was done.") % {"count": count}
+    context = {
+        "page": page,
+        "action": action,
+        "listing": listing,
+        "chips": listing.chips(),
+        "count": count,
+        "noun": page.noun[0] if count == 1 else page.noun[1],
+        "everything": everything,
+        "second": data.get("step") == "2" or request.method == "POST",
+        "next": f"{request.path}?{_step_two(listing)}",
+        "carried": [*_carried(listing), *([] if everything else [("id", str(key)) for key in _keys(listing, data)])],
+        "rows": [] if everything else list(rows.order_by(*page.order_by)[:10]),
+        "unshown": 0 if everything else max(0, count - 10),
+        "error": error,
+        "cancel": listing.query(),
+    }
+    return render(request, "console/bulk.html", context, status=422 if error else 200)
+
+
+def _step_two(listing: Listing) -> str:
+    query = QueryDict(mutable=True)
+    for name, value in _carried(listing):
+        query.appendlist(name, value)
+    query["all"], query["step"] = "1", "2"
+    return query.urlencode()
+
+
+def _keys(listing: Listing, data: QueryDict) -> list[Any]:
+    """The selected rows' keys; what is no key is left out."""
+    to_python = listing.filterset.queryset.model._meta.pk.to_python
+    keys = []
+    for text in data.getlist("id")[: max(SIZES)]:
+        try:
+            keys.append(to_python(text))
+        except (ValidationError, ValueError):
+            continue
+    return keys
+
+
+def confirm(
+    request: HttpRequest,
+    *,
+    title: str,
+    button: str,
+    cancel: str,
+    consequences: Sequence[str | SafeString] = (),
+    danger: bool = True,
+    type_to_confirm: str = "",
+    crumbs: Sequence[tuple[str, str]] = (),
+    extra: dict[str, Any] | None = None,
+    template: str = "console/confirm.html",
+) -> HttpResponse:
+    """A page that asks before one thing is done: GET shows it, and the view acts on POST.
+
+    `cancel` is a URL or a page's name. With `type_to_confirm` the view acts only when `confirmed(request, text)`.
+    """
+    wrong = request.method == "POST" and type_to_confirm
+    context = {
+        "title": title,
+        "button": button,
+        "cancel": resolve_url(cancel),
+        "consequences": consequences,
+        "danger": danger,
+        "type": type_to_confirm,
+        "error": _("Type “%s” to go on. Nothing was done.") % type_to_confirm if wrong else "",
+        "crumbs": crumbs,
+        **(extra or {}),
+    }
+    return render(request, template, context, status=422 if wrong else 200)
+
+
+def confirmed(request: HttpRequest, text: str) -> bool:
+    """Whether the page of `confirm(type_to_confirm=text)` was sent with it."""
+    return request.method == "POST" and request.POST.get("typed", "").strip() == text
+
+
+def sandboxed(content: str, content_type: str = "text/html; charset=utf-8") -> HttpResponse:
+    """A mail to be shown in `<iframe sandbox>`: of its own URL, with a policy under which nothing loads or runs."""
+    response = HttpResponse(content, content_type=content_type)
+    response["Content-Security-Policy"] = MAIL_POLICY
+    response["X-Frame-Options"] = "SAMEORIGIN"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def back(request: HttpRequest, default: str) -> HttpResponseRedirect:
+    """To where a row's action was asked from (its form's `next`), else to `default`, a page's name or a URL."""
+    to = request.POST.get("next", "")
+    safe = url_has_allowed_host_and_scheme(to, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return HttpResponseRedirect(to if safe else resolve_url(default))
+
+
+# --- search
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something found by the search of the top bar. kind: "Message", "Task" …"""
+
+    kind: str
+    title: str
+    url: str
+    detail: str = ""
+
+
+SearchHandler = Callable[[str, HttpRequest], Sequence[Hit]]
+_handlers: list[SearchHandler] = []
+
+
+def search_handler(handler: SearchHandler) -> SearchHandler:
+    """Registers a function that finds what was typed. It checks the permissions itself and answers from an index."""
+    _handlers.append(handler)
+    return handler
+
+
+def search(request: HttpRequest) -> HttpResponse:
+    """One hit: straight there. Several, or none: said on a page."""
+    text = " ".join(request.GET.get("q", "").replace("\x00", "").split())[:400]
+    hits = [hit for handler in _handlers for hit in handler(text, request)] if text else []
+    if len(hits) == 1:
+        return HttpResponseRedirect(hits[0].url)
+    return render(request, "console/search.html", {"q": text, "hits": hits})
+
+
+# --- small things
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """The first page of the menu, until there is an overview."""
+    for group in _menu(request):
+        return HttpResponseRedirect(group.entries[0].url)
+    return render(request, "console/nothing.html", status=200)
+
+
+def _menu(request: HttpRequest) -> Any:
+    from console.menu import menu
+
+    return menu(request)
+
+
+def theme(request: HttpRequest) -> HttpResponse:
+    """Keeps light, dark or the system's choice with the person."""
+    asked = request.POST.get("theme", "")
+    if request.user.is_authenticated and asked in User.Theme.values:
+        request.user.theme = asked
+        request.user.save(update_fields=["theme"])
+    return back(request, "home")
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 when this process answers and reaches the database, else 503. For load balancers; needs no sign-in."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return JsonResponse({"status": "error", "database": "unreachable"}, status=503)
+    return JsonResponse({"status": "ok"})
+
+
+@requires_csrf_token
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A page with a number that stands in the log as well. It asks nothing of the database: that may be what broke."""
+    number = secrets.token_hex(4)
+    log.error("error page shown", extra={"error_number": number, "path": request.path})
+    from django.template.loader import render_to_string
+
+    return HttpResponse(render_to_string("500.html", {"number": number}), status=500)
+
+
+def count_text(count: int) -> str:
+    """1284 → “1,284”, for texts."""
+    return number_format(count, force_grouping=True)
+
+
+def page_url(name: str, *args: Any) -> str:
+    """The URL of a page if it is registered, else ""."""
+    return reverse(name, args=args) if name in pages() else ""

@@ -1,0 +1,85 @@
+/* What the pages gain from JavaScript; nothing needs it. */
+(() => {
+  "use strict";
+  const say = (text) => { const line = document.getElementById("say"); line.textContent = ""; requestAnimationFrame(() => { line.textContent = text; }); };
+  const words = document.documentElement.dataset;
+
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]"), dismiss = event.target.closest("[data-dismiss]");
+    if (copy) {
+      const text = document.getElementById(copy.dataset.copy).textContent.trim();
+      const done = await navigator.clipboard.writeText(text).then(() => true, () => false);
+      copy.classList.toggle("is-done", done);
+      copy.querySelector("use")?.setAttribute("href", copy.querySelector("use").getAttribute("href").replace(/#.*/, done ? "#check" : "#copy"));
+      say(done ? words.copied || "Copied" : words.notCopied || "Could not copy: select the text instead");
+    }
+    if (dismiss) dismiss.closest(".ph-toast, .ph-note").remove();
+    for (const menu of document.querySelectorAll("details.ph-menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.closest("input, textarea, select, [contenteditable]")) {
+      event.preventDefault(); document.getElementById("find")?.focus();
+    }
+    if (event.key === "Escape") for (const menu of document.querySelectorAll("details.ph-menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+  });
+
+  // The box in a table's head ticks all rows of the page; the bar below says how many are ticked.
+  const count = (form) => {
+    const boxes = [...form.querySelectorAll("input[name=id]")], ticked = boxes.filter((box) => box.checked).length, all = form.querySelector("[data-pick-all]");
+    if (all) { all.checked = ticked > 0 && ticked === boxes.length; all.indeterminate = ticked > 0 && ticked < boxes.length; }
+    for (const line of form.querySelectorAll("[data-picked]")) line.textContent = ticked || "";
+  };
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form.ph-bulk");
+    if (form) {
+      if (event.target.matches("[data-pick-all]")) for (const box of form.querySelectorAll("input[name=id]")) box.checked = event.target.checked;
+      count(form);
+    }
+    const tick = event.target.closest(".ph-filters details.ph-menu");
+    if (tick) {
+      const names = [...tick.querySelectorAll(":checked")].map((box) => box.closest("label").textContent.trim());
+      const shown = tick.querySelector("summary span");
+      shown.dataset.any ??= shown.textContent;
+      shown.textContent = names.length === 0 ? words.any || "Any" : names.length === 1 ? names[0] : `${names.length} ${words.chosen || "chosen"}`;
+    }
+    const file = event.target.closest("[data-drop] input[type=file]");
+    if (file) weigh(file);
+  });
+
+  // Files may be dropped on the chooser; one that is too large is refused before it is sent.
+  const weigh = (input) => {
+    const limit = Number(input.closest("[data-drop]").dataset.maxBytes), file = input.files[0];
+    input.setCustomValidity(file && limit && file.size > limit ? `${file.name}: ${(file.size / 2 ** 20).toFixed(1)} MB` : "");
+    if (!input.checkValidity()) input.reportValidity();
+  };
+  for (const kind of ["dragover", "dragleave", "drop"]) document.addEventListener(kind, (event) => {
+    const zone = event.target.closest?.("[data-drop]");
+    if (!zone) return;
+    event.preventDefault();
+    zone.classList.toggle("is-over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files.length) {
+      const input = zone.querySelector("input[type=file]");
+      input.files = event.dataTransfer.files;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+  });
+
+  // A form is sent once, however often its button is pressed.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post") return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+  });
+  addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent; });
+
+  // A list that refreshes by itself rests while somebody is in it: no focus lost, no menu closed, no tick undone.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const part = event.target;
+    if (!part.matches?.("[hx-trigger^='every']")) return;
+    const busy = part.contains(document.activeElement) && document.activeElement !== document.body;
+    if (busy || part.querySelector("details[open], input[name=id]:checked") || document.hidden) event.preventDefault();
+  });
+  document.addEventListener("DOMContentLoaded", () => { document.getElementById("errors")?.focus(); });
+})();

@@ -1,0 +1,164 @@
+"""Fixtures of all tests: the database, people of each role with a client of their own, and a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from django.test import Client
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+PASSWORD = "correct horse battery"  # long enough for the validators
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from console import database
+    from console.settings import STATIC_ROOT
+
+    database.ensure_running()
+    # WhiteNoise warns when it is missing; the tests find static files where they are written.
+    STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """A database of this run's own: several runs may share one server."""
+    from django.conf import settings
+
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))[:8]
+    name = settings.DATABASES["default"]["TEST"].get("NAME") or "test_posthorn"
+    settings.DATABASES["default"]["TEST"]["NAME"] = f"{name}_{run}"
+
+
+@pytest.fixture
+def person(db: None, django_user_model: Any) -> Callable[[str], Any]:
+    """Makes a person of this role: person("viewer")."""
+    from console import roles
+
+    def make(role: str) -> Any:
+        user, made = django_user_model.objects.get_or_create(username=role, defaults={"email": f"{role}@example.com"})
+        if made:
+            user.set_password(PASSWORD)
+            user.save()
+            roles.give(user, role)
+        return django_user_model.objects.get(pk=user.pk)
+
+    return make
+
+
+def _client(user: Any) -> Client:
+    from django.test import Client
+
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def viewer(person: Callable[[str], Any]) -> Client:
+    """A client whose person sees."""
+    return _client(person("viewer"))
+
+
+@pytest.fixture
+def operator(person: Callable[[str], Any]) -> Client:
+    """A client whose person sends and edits lists."""
+    return _client(person("operator"))
+
+
+@pytest.fixture
+def administrator(person: Callable[[str], Any]) -> Client:
+    """A client whose person may do everything."""
+    return _client(person("administrator"))
+
+
+# --- browser
+
+
+def _chromium() -> str:
+    if CHROMIUM is None:
+        if os.environ.get("POSTHORN_REQUIRE_BROWSER") == "1":
+            pytest.fail("No Chromium found, and POSTHORN_REQUIRE_BROWSER=1 asks for one.")
+        pytest.skip("No Chromium on the PATH: install it to run the browser tests.")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    path = _chromium()
+    from playwright.sync_api import sync_playwright
+
+    # Playwright runs an event loop in this thread; Django then refuses the ORM unless told that it is meant.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser, live_server: Any) -> Iterator[BrowserContext]:
+    """A browser without cookies at 1280 × 900 whose relative URLs go to the live server."""
+    context = browser.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+class Faults(list[str]):
+    """What went wrong in a page: errors of scripts, broken rules of the CSP, answers of 5xx."""
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page of the browser. At the end of the test it must not have met an error or broken the CSP."""
+    page = context.new_page()
+    faults = Faults()
+    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+    page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+    page.on("response", lambda answer: faults.append(f"{answer.status} {answer.url}") if answer.status >= 500 else None)
+    yield page
+    assert not faults
+
+
+@pytest.fixture
+def signed_in(
+    page: Page, context: BrowserContext, live_server: Any, person: Callable[[str], Any]
+) -> Callable[..., Page]:
+    """Signs a role in without the form: signed_in("operator") gives the page."""
+    from django.conf import settings
+
+    def sign_in(role: str = "administrator") -> Page:
+        client = _client(person(role))
+        cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
+        return page
+
+    return sign_in
+
+
+AXE = Path(__file__).parent / "assets" / "axe.min.js"
+
+
+@pytest.fixture
+def axe() -> Callable[[Page], list[str]]:
+    """Gives what axe-core finds on a page against WCAG 2.2 A and AA."""
+
+    def run(page: Page) -> list[str]:
+        # Evaluated through the debugger, so that the page's own policy stays in force.
+        page.evaluate(AXE.read_text())
+        found = page.evaluate(
+            """async () => (await axe.run(document,
+                 {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}))
+               .violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target} ${n.failureSummary}`))"""
+        )
+        return list(found)
+
+    return run
