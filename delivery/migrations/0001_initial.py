@@ -54,6 +54,7 @@ class Migration(migrations.Migration):
                 ('checked_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='checked')),
                 ('next_check_at', models.DateTimeField(blank=True, db_index=True, editable=False, null=True)),
                 ('missing_since', models.DateTimeField(blank=True, editable=False, null=True)),
+                ('watch_until', models.DateTimeField(blank=True, editable=False, null=True)),
             ],
             options={
                 'verbose_name': 'sender domain',

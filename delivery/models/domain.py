@@ -23,6 +23,8 @@ class SenderDomain(models.Model):
     next_check_at = models.DateTimeField(null=True, blank=True, editable=False, db_index=True)
     # When a record was first seen to be authoritatively gone; a second sight an hour later demotes.
     missing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    # DNS is asked every ten minutes until then, hourly after.
+    watch_until = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("sender domain")
