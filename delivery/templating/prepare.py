@@ -9,6 +9,7 @@ from html import escape
 import css_inline
 import lxml.html  # type: ignore[import-untyped]
 from inscriptis import Inscriptis
+from inscriptis.css_profiles import CSS_PROFILES
 from inscriptis.model.config import ParserConfig
 
 from delivery.templating.html import Tag, tokens
@@ -125,9 +126,9 @@ def _plain_text(html: str) -> str:
             label = " ".join(image.get("alt") or "" for image in link.iter("img")).strip()
             link.text = label
         _append(link, f" ({address})" if label else address)
-    text = Inscriptis(tree, ParserConfig()).get_text()
+    text = Inscriptis(tree, ParserConfig(css=CSS_PROFILES["strict"])).get_text()
     if not text.strip():
-        text = Inscriptis(tree, ParserConfig(display_images=True)).get_text()
+        text = Inscriptis(tree, ParserConfig(css=CSS_PROFILES["strict"], display_images=True)).get_text()
     lines = "\n".join(line.rstrip() for line in text.splitlines())
     return re.sub(r"\n{3,}", "\n\n", lines).strip("\n") + "\n"
 
