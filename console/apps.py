@@ -14,9 +14,23 @@ class ConsoleConfig(AppConfig):
 
         from console import roles
 
+        post_migrate.connect(_make_nodes, sender=self)
         post_migrate.connect(_make_partitions, sender=self)
         post_migrate.connect(roles.sync)
         m2m_changed.connect(roles.follow_groups, sender=get_user_model().groups.through)
+
+
+def _make_nodes(using: str, **kwargs: Any) -> None:
+    """The migration made them; a flush takes them away."""
+    from django.db import connections
+    from django.utils import timezone
+
+    from console.ids import NODES
+    from console.models import Node
+
+    if Node._meta.db_table in connections[using].introspection.table_names() and not Node.objects.using(using).exists():
+        free = timezone.now()
+        Node.objects.using(using).bulk_create(Node(number=number, leased_until=free) for number in range(NODES))
 
 
 def _make_partitions(using: str, **kwargs: Any) -> None:

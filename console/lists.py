@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
@@ -70,7 +70,11 @@ class Button:
     primary: bool = True
 
     def url(self) -> str:
-        return reverse(self.page)
+        """ "" when there is no page of that name (yet): the button is left out."""
+        try:
+            return reverse(self.page)
+        except NoReverseMatch:
+            return ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,8 +68,9 @@ def role_of(user: Any) -> str:
 
 
 def sync(app_config: AppConfig, using: str, **kwargs: Any) -> None:
-    """After a migration of one of our apps: make the groups and set their permissions."""
-    if app_config.label not in OUR_APPS:
+    """After the migration of the last of our apps: make the groups and set their permissions."""
+    ours = [config.label for config in apps.get_app_configs() if config.label in OUR_APPS]
+    if app_config.label != ours[-1]:
         return
     from django.contrib.auth.management import create_permissions
     from django.contrib.auth.models import Group, Permission

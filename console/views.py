@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import requires_csrf_token
 
-from console.lists import DEFAULT_SIZE, SIZES, Action, Listing, ListPage
+from console.lists import DEFAULT_SIZE, SIZES, Action, Button, Listing, ListPage
 from console.middleware import MAIL_POLICY
 from console.models import User
 from console.registry import pages
@@ -63,8 +63,9 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         "carried": _carried(listing),
         "bulk": [(action, reverse(f"{page.name}-{action.name}")) for action in actions],
         "nothing": _nothing(listing) if not rows else None,
-        "create": page.create if page.create and _may(request, page.create.permission) else None,
-        "buttons": [button for button in page.buttons if _may(request, button.permission)],
+        "create": page.create if page.create and _offered(request, page.create) else None,
+        "buttons": [button for button in page.buttons if _offered(request, button)],
+        "first_step": page.empty and page.empty.button and _offered(request, page.empty.button),
         "live": page.refresh and request.GET.get("live") != "0",
         "here": listing.query(page=number if number > 1 else None),
         "stop_live": listing.query(live="0"),
@@ -78,8 +79,8 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
     return response
 
 
-def _may(request: HttpRequest, permission: str) -> bool:
-    return not permission or request.user.has_perm(permission)
+def _offered(request: HttpRequest, button: Button) -> bool:
+    return bool(button.url()) and (not button.permission or request.user.has_perm(button.permission))
 
 
 def _number(text: str | None, default: int) -> int:

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from console.badges import Badge
+from console.charts import Chart
 
 register = template.Library()
 
@@ -245,3 +246,9 @@ def page_link(name: str, *args: Any) -> str:
     from console.views import page_url
 
     return page_url(name, *args)
+
+
+@register.inclusion_tag("console/chart.html")
+def chart(it: Chart) -> dict[str, Any]:
+    """A chart, its legend and its figures as a table. The page includes console/chart_scripts.html in head_extra."""
+    return {"chart": it, "spec": it.spec(), "data_id": f"{it.id}-data"}
