@@ -1,0 +1,1 @@
+"""Pages of what comes back. Each module registers its own."""

@@ -1,0 +1,28 @@
+"""The addresses that stand in mails. They stay as they are for as long as mails are kept: forever."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from console.registry import Page, register
+from tracking import public
+
+register(
+    Page(name="unsubscribe", route="u/<str:token>", view=public.unsubscribe, title=_("Unsubscribe"), public=True),
+    Page(
+        name="click",
+        route="c/<str:token>",
+        view=public.click,
+        title=_("Link"),
+        public=True,
+        methods=("GET", "HEAD"),
+    ),
+    Page(
+        name="open-image",
+        route="o/<str:token>.gif",
+        view=public.open_image,
+        title=_("Open image"),
+        public=True,
+        methods=("GET", "HEAD"),
+    ),
+)
