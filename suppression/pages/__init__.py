@@ -1,0 +1,1 @@
+"""Pages of the suppression lists. Each module registers its own."""
