@@ -1,0 +1,121 @@
+"""What replies mean: by the rules' own samples, by replies written down by hand, and by a corpus of real ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from delivery.engine.classify import RULES, classify, normalised, parse, problems, read_rules, rules
+from delivery.engine.types import Phase
+from tests.engine.replies import SAID
+
+CORPUS = Path(__file__).parents[3] / "shared/corpora/smtp_replies.jsonl"
+
+# concept of the corpus → the reason meant, and those that are fair too
+CONCEPTS = {
+    "user_unknown user_disabled moved": "not_exist rejected",
+    "host_unknown": "not_exist server_error",
+    "bad_address": "format_error not_exist",
+    "network expired system": "server_error other",
+    "no_accept": "server_error rejected not_exist",
+    "ip_reputation auth rate": "ip_or_domain rejected spam",
+    "spam virus": "spam rejected",
+    "content policy": "rejected spam ip_or_domain",
+    "user_refused sender_rejected relay_denied too_big": "rejected not_exist ip_or_domain spam other",
+    "mailbox_full greylist protocol unknown": "other server_error rejected",
+}
+
+
+def verdict(line, phase=Phase.RCPT):
+    return classify(*parse(line), line, phase)
+
+
+def test_the_rules_hold_together():
+    assert problems(rules()) == []
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
+def test_every_rule_is_reached_by_its_sample(rule):
+    assert verdict(rule.sample, min(rule.phases, default=Phase.RCPT)).rule == rule.name
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"), [(reason, line) for reason in SAID for line in SAID[reason].split("\n") if line]
+)
+def test_a_reply_has_the_reason_that_it_means(reason, line):
+    assert verdict(line).reason == reason
+
+
+def test_real_replies_are_read_as_their_labels_say():
+    if not CORPUS.exists():
+        pytest.skip(f"{CORPUS} is not here")
+    reasons = {concept: value.split() for key, value in CONCEPTS.items() for concept in key.split()}
+    rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+    wrong = [row["text"] for row in rows if verdict(row["text"]).reason not in reasons[row["concept"]]]
+    meant = [row for row in rows if verdict(row["text"]).reason == reasons[row["concept"]][0]]
+    assert len(wrong) <= len(rows) * 0.05, wrong
+    assert len(meant) >= len(rows) * 0.9
+    kinds = [("permanent" if verdict(row["text"]).outcome == "refused" else "temporary") == row["kind"] for row in rows]
+    assert sum(kinds) >= len(rows) * 0.95
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_only_an_answer_to_the_final_dot_delivers(phase):
+    outcome = classify(250, "2.0.0", "250 2.0.0 ok", phase).outcome
+    assert outcome == ("delivered" if phase is Phase.DOT else "deferred")
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_no_answer_is_tried_again(phase):
+    found = classify(0, "", "No answer in time", phase)
+    assert (found.outcome, found.reason) == ("deferred", "server_error")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "550 Ip frequency limited",
+        "554 MI:STC 163 mx3",
+        "550 RP:TRC 163 mx3",
+        "421 5.7.32 hm",
+        "554 4.7.1 later",
+        "450 4.1.1 user unknown",
+    ],
+)
+def test_what_passes_is_put_off_whatever_its_code(line):
+    assert verdict(line).outcome == "deferred"
+
+
+def test_who_is_concerned():
+    assert verdict("550 5.1.1 user unknown").scope == "recipient"
+    assert verdict("421 4.7.0 too many connections").scope == "site"
+    assert verdict("554 5.7.1 Client host [1.2.3.4] blocked using zen.spamhaus.org").scope == "sender"
+    assert verdict("554 5.7.1 spam message rejected").scope == "message"
+
+
+def test_words_in_addresses_mean_nothing():
+    assert verdict("550 5.1.1 <spam.blocked@virus.example>: no such user").reason == "not_exist"
+    assert normalised("550-5.1.1 <a@example.org> isn't\n550 5.1.1 here, [192.0.2.1]") == " <> isnt here, [<ip>]"
+
+
+def test_codes_are_found_in_what_bounce_mails_quote():
+    assert parse("550 5.1.1 no") == (550, "5.1.1")
+    assert parse("host mx.example.org[192.0.2.1] said: 550-5.7.1 no (in reply to RCPT)") == (550, "5.7.1")
+    assert parse("sorry (#5.1.1)") == (550, "5.1.1")
+    assert parse("550 192.168.5.1.1 no") == (550, "")
+    assert parse("nothing at all") == (0, "")
+
+
+def test_faulty_rules_are_found():
+    text = RULES.read_text(encoding="utf-8")
+    first = text[text.index("[[rule]]") :].split("[[rule]]")[1]
+    hidden = "[[rule]]" + first + "[[rule]]" + first
+    assert any("two rules" in problem for problem in problems(read_rules(hidden)))
+    assert any("ends at" in problem for problem in problems(read_rules(hidden)))
+    nothing = '[[rule]]\nname = "all"\nreason = "bad"\nscope = "world"\nsample = "550 x"\n'
+    assert len(problems(read_rules(nothing))) == 3
+
+
+def test_an_endless_reply_costs_no_more_than_a_long_one():
+    for text in ("a" * 5000, "user " * 1000, "mailbox " * 600, "< " * 2000, "1." * 2000, "<ip> " * 500):
+        assert classify(550, "", "550 " + text, Phase.RCPT).outcome == "refused"
