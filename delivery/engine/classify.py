@@ -1,8 +1,8 @@
 """Reply → verdict. Pure: what is known of servers' language stands in `delivery/rules/replies.toml`.
 
 The code decides whether it is for good (5xx) or for now (4xx, no answer), unless a rule knows better: some providers
-say 550 to "too fast". The words decide the reason; enhanced codes (RFC 3463) only where words say nothing, as many servers
-send 5.7.1 for everything.
+say 550 to "too fast". The words decide the reason; enhanced codes (RFC 3463) only where words say nothing, as many
+servers send 5.7.1 for everything.
 """
 
 from __future__ import annotations
