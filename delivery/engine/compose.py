@@ -23,7 +23,8 @@ _ONE_CLICK = b"List-Unsubscribe=One-Click"
 class Letter:
     """All that is particular to one mail.
 
-    `subject` and `from_name` are sources: they may hold `{{name}}`. `to_field` are the addresses of a regular mail
+    `subject` and `from_name` are sources, which may hold `{{name}}`, unless `filled` says that they were filled
+    before: a value that looks like a variable is then left alone. `to_field` are the addresses of a regular mail
     that names all its recipients; by default only `recipient` stands in To. `list_id` is `label.domain`,
     `public_url` `https://host` without a slash at the end, or empty to leave out links of our own.
     """
@@ -42,6 +43,7 @@ class Letter:
     public_url: str = ""
     track_clicks: bool = True
     track_opens: bool = True
+    filled: bool = False
 
 
 @dataclass(slots=True)
@@ -102,12 +104,15 @@ class Composer:
     def _fields(self, letter: Letter, now: float, unsubscribe: str) -> list[tuple[bytes, bytes]]:
         values = letter.values
         sender = headers.address(letter.from_address)
+        name, subject = letter.from_name, letter.subject
+        if not letter.filled:
+            name, subject = fill_line(name, values), fill_line(subject, values)
         domain = sender.rpartition("@")[2]
         recipients = letter.to_field or [letter.recipient]
         fields = [
-            (b"From", headers.mailbox(fill_line(letter.from_name, values), letter.from_address)),
+            (b"From", headers.mailbox(name, letter.from_address)),
             (b"To", headers.address_list(recipients)),
-            (b"Subject", headers.unstructured(fill_line(letter.subject, values))),
+            (b"Subject", headers.unstructured(subject)),
             (b"Date", headers.date(int(now))),
             (b"Message-ID", b"<%d@%s>" % (letter.message_id, domain.encode("ascii"))),
         ]

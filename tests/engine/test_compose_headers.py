@@ -254,6 +254,13 @@ def test_header_lines_are_folded_at_76(subject: str) -> None:
     assert all(len(line) <= 76 for line in others)
 
 
+def test_what_was_filled_before_is_not_filled_again() -> None:
+    values = {"name": "Taro"}
+    message = parsed(letter(subject="{{name}}", from_name="{{name}}", values=values, filled=True))
+    assert (message["Subject"], message["From"].addresses[0].display_name) == ("{{name}}", "{{name}}")
+    assert parsed(letter(subject="{{name}}", values=values))["Subject"] == "Taro"
+
+
 def test_a_signature_goes_first_and_the_order_is_kept() -> None:
     mail = COMPOSER.compose(letter(), NOW).as_bytes(b"DKIM-Signature: v=1\r\n")
     assert mail.startswith(b"DKIM-Signature: v=1\r\nFrom: news@example.com\r\nTo: ")
