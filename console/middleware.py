@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import resolve_url
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
@@ -44,6 +47,9 @@ class AccountZone:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        return _as_htmx_wants(request, self._answer(request))
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         from console.models import Account
 
         request.account = SimpleLazyObject(Account.current)  # type: ignore[attr-defined]
@@ -57,3 +63,15 @@ class AccountZone:
         # A list's URL answers htmx with a part of the page: caches must not mix them up.
         patch_vary_headers(response, ["HX-Request"])
         return response
+
+
+def _as_htmx_wants(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Whoever was signed out meanwhile gets the sign-in page as a page, not inside a list."""
+    if response.status_code != 302 or "HX-Request" not in request.headers or request.user.is_authenticated:
+        return response
+    sign_in = resolve_url(settings.LOGIN_URL)
+    if not response["Location"].startswith(sign_in):
+        return response
+    here = urlsplit(request.headers.get("HX-Current-URL", "/"))
+    to = f"{sign_in}?{urlencode({'next': f'{here.path}?{here.query}' if here.query else here.path})}"
+    return HttpResponse(status=204, headers={"HX-Redirect": to})

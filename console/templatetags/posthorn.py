@@ -169,6 +169,9 @@ def field(bound: forms.BoundField, optional: bool = True, rows: int = 0, prefix:
             "field": bound,
             "control": control,
             "kind": kind,
+            # A few short choices stand side by side, many below each other.
+            "segmented": isinstance(widget, forms.RadioSelect)
+            and sum(len(str(word)) for _value, word in getattr(bound.field, "choices", ())) < 50,
             "optional": optional and not bound.field.required and kind == "plain",
             "prefix": prefix,
             "suffix": suffix,
@@ -226,6 +229,13 @@ def control(bound: forms.BoundField) -> SafeString:
 def lookup(mapping: Any, key: Any) -> Any:
     """`mapping[key]`, or nothing."""
     return mapping.get(key) if mapping else None
+
+
+@register.filter
+def lowfirst(value: Any) -> str:
+    """A label within a line: “Sender domain” → “sender domain”, but “API user” as it is."""
+    text = str(value)
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 @register.filter

@@ -60,3 +60,10 @@ def test_a_password_can_be_changed(viewer: Client) -> None:
     answer = viewer.post("/password/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new})
     assert answer["Location"] == "/password/changed/"
     assert viewer.get("/password/changed/").status_code == 200
+
+
+def test_a_list_that_refreshes_after_the_session_has_ended_leads_to_the_sign_in_page(db: None, client: Client) -> None:
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver/search/?q=a"}
+    answer = client.get("/search/", headers=headers)
+    assert answer.status_code == 204
+    assert answer["HX-Redirect"] == "/sign-in/?next=%2Fsearch%2F%3Fq%3Da"
