@@ -43,6 +43,9 @@ SAID = {
 550 recipient no longer with the company
 550 relay not permitted, user doesn't exist
 550 用户不存在
+550 recipient domain must exist
+550 This address no longer accepts mail
+550 Archived recipient
 556 5.1.10 Recipient domain has a null MX
 550 5.1.1 permanent failure for one or more recipients (a@example.org:550 5.1.1 user unknown)
 """,
@@ -90,6 +93,8 @@ SAID = {
 550 5.7.511 Access denied, banned sender
 554 Denied (Mode: normal): your IP has a poor reputation
 550 5.7.1 Unfortunately, messages from [1.2.3.4] weren't sent. Please contact your Internet service provider since part of their network is on our block list (S3140).
+421 4.4.5 directory harvest attack detected
+451 4.7.500 Server busy. Please try again later from [1.2.3.4]. (S77719)
 550 high volume of junk from this ip address 1.2.3.4, blocked
 """,
     "spam": """
@@ -127,6 +132,9 @@ SAID = {
 530 5.7.0 Must issue a STARTTLS command first
 530 5.7.1 Authentication required
 550 message filtered
+550 we don't handle mail for example.org
+550 We do not accept messages containing images or other attachments
+550 closed mailing list
 550 5.7.1 The user rejected your message
 550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required; Delivery restriction check failed
 """,
@@ -141,6 +149,10 @@ SAID = {
 550 Account storage limit reached
 550 User is over the quota. You can try again later.
 550 收件人空间不足
+550 the user is over their space quota
+452 user has too many messages on the server
+451 4.7.1 Please try again later
+451 4.7.1 <out.example.com[1.2.3.4]>: Client host rejected: Greylisted for 300 seconds
 450 4.2.0 Greylisted, please try again later
 451 4.7.1 Greylisting in action, please come back in 00:04:59
 503 5.5.1 Bad sequence of commands

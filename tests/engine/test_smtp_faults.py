@@ -7,7 +7,7 @@ import pytest
 from delivery.engine.classify import classify
 from delivery.engine.smtp import SmtpFailed
 from tests.engine import smtp_server as faulty
-from tests.engine.smtp_server import SHORT, Server, mail
+from tests.engine.smtp_server import PATIENT, Server, hurried, mail
 
 CLEAN = {faulty.refuse: 554, faulty.put_off: 450, faulty.say_421: 421}
 BROKEN = [
@@ -24,11 +24,13 @@ FAULTS = [*CLEAN, *BROKEN]
 BIG = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 120_000
 
 
-def attempt(server: Server, content: bytes = b"Subject: x\r\n\r\nhello\r\n", **options):
+def attempt(server: Server, content: bytes = b"Subject: x\r\n\r\nhello\r\n"):
+    timeouts = hurried(next(iter(server.faults), "dot"))
+
     async def run():
         async with server.running():
             try:
-                connection = await server.connect(SHORT, **options)
+                connection = await server.connect(timeouts)
             except SmtpFailed as failure:
                 return failure.exchange, None
             exchange = await mail(connection, content)
@@ -90,7 +92,7 @@ def test_nobody_listens():
         async with server.running():
             pass
         with pytest.raises(SmtpFailed) as failure:
-            await server.connect(SHORT)
+            await server.connect(PATIENT)
         return failure.value.exchange
 
     exchange = asyncio.run(run())
@@ -102,7 +104,7 @@ def test_a_local_address_that_is_not_ours_is_a_failed_connection():
     async def run():
         async with Server().running() as server:
             with pytest.raises(SmtpFailed) as failure:
-                await server.connect(SHORT, local_ip="192.0.2.1")
+                await server.connect(PATIENT, local_ip="192.0.2.1")
             return failure.value.exchange.reply
 
     assert asyncio.run(run()).phase == "connect"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from delivery.engine.session import has_clean_lines, stuffed
 from delivery.engine.smtp import NotTried
 from tests.engine import smtp_server as faulty
-from tests.engine.smtp_server import SHORT, Server, mail
+from tests.engine.smtp_server import Server, mail
 
 PLAIN = ("SIZE 10000000", "8BITMIME")
 PIPELINING = ("PIPELINING", *PLAIN)
@@ -274,7 +274,7 @@ def test_nothing_is_written_when_the_claim_has_run_out():
 def test_the_local_address_is_the_one_asked_for():
     async def run():
         async with Server().running() as server:
-            connection = await server.connect(SHORT, local_ip="127.0.0.2")
+            connection = await server.connect(local_ip="127.0.0.2")
             exchange = await mail(connection)
             await connection.quit()
             return exchange

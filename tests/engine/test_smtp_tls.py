@@ -8,7 +8,7 @@ import trustme
 
 from delivery.engine.smtp import SmtpFailed
 from tests.engine import smtp_server as faulty
-from tests.engine.smtp_server import SHORT, Server, mail
+from tests.engine.smtp_server import PATIENT, Server, hurried, mail
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,12 @@ def verifying(authority):
 
 def attempt(server: Server, **options):
     options.setdefault("tls", "opportunistic")
+    timeouts = hurried("tls") if server.faults and not options.pop("patient", False) else PATIENT
 
     async def run():
         async with server.running():
             try:
-                connection = await server.connect(SHORT, **options)
+                connection = await server.connect(timeouts, **options)
             except SmtpFailed as failure:
                 return failure.exchange
             exchange = await mail(connection)
@@ -98,7 +99,7 @@ def test_what_came_before_the_handshake_is_thrown_away(server_context, injected)
         server.encrypted, server.buffer = True, b""
 
     server.faults["tls"] = go_on
-    exchange = attempt(server)
+    exchange = attempt(server, patient=True)
     assert exchange.reply.code == 250
     assert exchange.tls
     assert "injected" not in str(exchange.conversation)
