@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import structlog
 from django.db import connection, transaction
@@ -29,10 +31,14 @@ from delivery.models import (
     Template,
 )
 from delivery.models.status import OPEN
+from delivery.services import texts
 from delivery.services.counts import end_tasks
 from delivery.services.requests import Request, Wanted, make_messages
+from delivery.values import merged
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 CHUNK = 5000
 
@@ -53,7 +59,7 @@ class NewTask:
     group: RecipientGroup
     template: Template
     sender_address: SenderAddress
-    defaults: dict[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
     control_percent: int = 0
     created_by: str = ""
@@ -69,18 +75,23 @@ def missing_variables(new: NewTask) -> list[str]:
     return [name for name in dict.fromkeys(wanted) if name not in known]
 
 
-def create_task(new: NewTask) -> Task:
-    """Check everything, then make the task and have it expanded. Raises TaskRefused; then nothing is made."""
+def check_task(new: NewTask) -> NewTask:
+    """Everything that must be right before a task is made; gives it back with its texts tidied. Raises TaskRefused."""
     domain = new.sender_address.domain
     if not domain.verified:
         raise TaskRefused(
             _("%(domain)s is not verified yet. Publish its DNS records and verify it first.") % {"domain": domain},
             "sender_address",
         )
-    if new.template.current is None:
-        raise TaskRefused(_("This template has no body yet."), "template")
+    if new.template.current is None or new.template.deleted_at is not None:
+        raise TaskRefused(_("This template has no body yet. Choose another one."), "template")
     if not new.group.size:
         raise TaskRefused(_("This group has no recipients yet. Import some first."), "group")
+    subject = _checked(texts.subject, new.subject, "subject")
+    label = _checked(texts.label, new.label, "label")
+    defaults: dict[str, str] = _checked(texts.values, new.defaults, "defaults")
+    if not 0 <= new.control_percent <= 50:
+        raise TaskRefused(_("The control group is 0 to 50 % of the recipients."), "control_percent")
     missing = missing_variables(new)
     if missing:
         raise TaskRefused(
@@ -88,6 +99,12 @@ def create_task(new: NewTask) -> Task:
             % {"names": ", ".join(missing)},
             "defaults",
         )
+    return replace(new, subject=subject, label=label, defaults=defaults)
+
+
+def create_task(new: NewTask) -> Task:
+    """Check everything, then make the task and have it expanded. Raises TaskRefused; then nothing is made."""
+    new = check_task(new)
     task = Task(
         api_user=ApiUser.console(ApiUser.Type.BATCH),
         subject=new.subject,
@@ -98,7 +115,7 @@ def create_task(new: NewTask) -> Task:
         sender_address=new.sender_address,
         sender=new.sender_address.address,
         sender_name=new.sender_address.sender_name,
-        defaults=new.defaults,
+        defaults=dict(new.defaults),
         label=new.label,
         control_percent=new.control_percent,
         created_by=new.created_by,
@@ -107,6 +124,13 @@ def create_task(new: NewTask) -> Task:
         task.save()
         transaction.on_commit(lambda: ask_for_expansion(task.pk))
     return task
+
+
+def _checked(check: Callable[[Any], T], given: Any, field: str) -> T:
+    try:
+        return check(given)
+    except texts.Unfit as unfit:
+        raise TaskRefused(str(unfit), field) from None
 
 
 def ask_for_expansion(task_id: int) -> None:
@@ -126,7 +150,9 @@ def start(task_id: int, *, now: dt.datetime) -> bool:
             task.first_turn = _line_head()
             task.status, task.started_at = TaskStatus.SENDING, now
             task.save()
-        return task.status in (TaskStatus.SENDING, TaskStatus.PAUSED) and not task.expanded
+        # One that was paused before it began is not started by being asked to: resuming asks again.
+        begun = task.started_at is not None and task.status in (TaskStatus.SENDING, TaskStatus.PAUSED)
+        return begun and not task.expanded
 
 
 def _line_head() -> int:
@@ -189,7 +215,7 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
     name = templating.fill_line(task.sender_name, task.defaults)
     for _id, address, key, domain, variables in rows:
         if personal:
-            values = {**task.defaults, **json.loads(variables)}
+            values = merged(task.defaults, json.loads(variables))
             subject, name = templating.fill_line(task.subject, values), templating.fill_line(task.sender_name, values)
         wanted.append(Wanted(address, key, domain, subject, name, variables))
     request = Request(
@@ -266,7 +292,9 @@ def account_stopped() -> bool:
 def counts_of(task_ids: list[int]) -> dict[int, dict[str, int]]:
     """Task id → status → count, for any number of tasks in one query."""
     found: dict[int, dict[str, int]] = {task_id: {} for task_id in task_ids}
-    for task_id, status, count in TaskCount.objects.filter(task_id__in=task_ids).values_list("task_id", "status", "count"):
+    for task_id, status, count in TaskCount.objects.filter(task_id__in=task_ids).values_list(
+        "task_id", "status", "count"
+    ):
         if count:
             found[task_id][status] = count
     return found

@@ -1,0 +1,62 @@
+"""What became of a message or a task, as a person sees it: the one table from status to tone, icon and word."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.badges import Badge
+from delivery.models import HeldBy, Message, PauseCause, Reason, Status, Task, TaskStatus
+
+MESSAGE: dict[str, Badge] = {
+    Status.HELD: Badge("calm", "clock-pause", Status.HELD.label),
+    Status.SENDING: Badge("busy", "circle-dashed", Status.SENDING.label),
+    Status.SENT: Badge("calm", "arrow-right", Status.SENT.label),
+    Status.DELIVERED: Badge("ok", "check", Status.DELIVERED.label),
+    Status.SOFT_BOUNCE: Badge("warn", "arrow-back-up", Status.SOFT_BOUNCE.label),
+    Status.INVALID: Badge("bad", "x", Status.INVALID.label),
+    Status.CONTROL_GROUP: Badge("calm", "circle-dashed", Status.CONTROL_GROUP.label),
+    Status.CANCELLED: Badge("calm", "player-stop", Status.CANCELLED.label),
+}
+# Not a status of its own: `sending` after an attempt was put off.
+DEFERRED = Badge("busy", "clock", gettext_lazy("Deferred"))
+
+TASK: dict[str, Badge] = {
+    TaskStatus.WAITING: Badge("calm", "clock", TaskStatus.WAITING.label),
+    TaskStatus.SENDING: Badge("busy", "circle-dashed", TaskStatus.SENDING.label),
+    TaskStatus.PAUSED: Badge("warn", "player-pause", TaskStatus.PAUSED.label),
+    TaskStatus.DONE: Badge("ok", "check", TaskStatus.DONE.label),
+    TaskStatus.STOPPED: Badge("calm", "player-stop", TaskStatus.STOPPED.label),
+    TaskStatus.FAILED: Badge("bad", "x", TaskStatus.FAILED.label),
+}
+
+
+def message_badge(message: Message, due: dt.datetime | None = None) -> Badge:
+    """The status of a message. `due`: when it is tried again, if it waits (Waiting.due)."""
+    badge = MESSAGE[message.status]
+    if message.status == Status.SENDING and message.attempts:
+        return DEFERRED.but(_("until %s") % clock(due)) if due else DEFERRED
+    if message.status == Status.HELD and message.held_by:
+        return badge.but(HeldBy(message.held_by).label)
+    if message.reason:
+        return badge.but(Reason(message.reason).label)
+    return badge
+
+
+def task_badge(task: Task) -> Badge:
+    badge = TASK[task.status]
+    if task.status == TaskStatus.PAUSED and task.pause_cause:
+        return badge.but(title=PauseCause(task.pause_cause).label)
+    if task.status == TaskStatus.FAILED:
+        return badge.but(title=task.failure)
+    return badge
+
+
+def clock(moment: dt.datetime) -> str:
+    """The time of day in the account's zone, with the day when it is another one."""
+    here = timezone.localtime(moment)
+    return date_format(here, "H:i" if here.date() == timezone.localdate() else "j M H:i")

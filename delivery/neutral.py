@@ -1,0 +1,41 @@
+"""Mail to be looked at: nothing in it loads, runs, submits or leads anywhere. Pure.
+
+The frame's policy says the same (console/views.py, sandboxed); links inside a sandboxed frame would still work, and
+an image that a policy refuses leaves an error where its words should stand.
+"""
+
+from __future__ import annotations
+
+from selectolax.lexbor import LexborHTMLParser
+
+_REMOVED = ("script", "object", "embed", "applet", "iframe", "frame", "frameset", "base", "link", "template")
+_LOADS = ("src", "srcset", "background", "poster", "data", "longdesc", "lowsrc", "dynsrc")
+_LEADS = ("href", "xlink:href", "action", "formaction", "ping", "target")
+
+
+def neutralised(html: str) -> str:
+    """The same page to the eye, but for remote images (their alternative words stand there) and links, which show
+    where they lead on hover."""
+    tree = LexborHTMLParser(html)
+    for node in tree.css(", ".join(_REMOVED)):
+        node.decompose()
+    for node in tree.css("meta[http-equiv]"):
+        node.decompose()
+    for node in tree.css("*"):
+        _disarm(node)
+    return tree.html or ""
+
+
+def _disarm(node: object) -> None:
+    attrs = node.attrs  # type: ignore[attr-defined]
+    for name in list(attrs):
+        lower = name.lower()
+        value = attrs[name] or ""
+        if lower.startswith("on"):
+            del attrs[name]
+        elif lower in _LEADS:
+            del attrs[name]
+            if lower == "href" and value and not value.startswith("#"):
+                attrs["title"] = value
+        elif lower in _LOADS and not value.strip().lower().startswith("data:image/"):
+            del attrs[name]

@@ -1,0 +1,161 @@
+"""Email status: one row for each recipient, with everything that can be asked of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.filters import ChoicesFilter, FilterSet, IdFilter, ModelFilter, TextFilter
+from console.lists import Empty, ListPage
+from console.menu import Section
+from console.models import ApiUser
+from console.registry import register
+from console.tables import AddressColumn, CodeColumn, Column, StatusColumn, Table, TagColumn, TimeColumn
+from console.templatetags.posthorn import badge, icon
+from console.window import MAX_DAYS, Window
+from delivery.badges import MESSAGE, message_badge
+from delivery.models import Message, Reason, ReceivingDomain, SenderDomain, Status, Template, TemplateVersion, Waiting
+
+
+def rows(window: Window) -> QuerySet[Message]:
+    """The messages requested in the window."""
+    return annotated(window.limit(Message.objects.all()))
+
+
+def annotated(messages: QuerySet[Message]) -> QuerySet[Message]:
+    """With what cells need of other tables, looked up for the page's rows alone: a join would lose the rows whose
+    API user is gone, and be planned for the whole window."""
+    waiting = Waiting.objects.filter(message_id=OuterRef("pk"))
+    api_user = ApiUser.objects.filter(pk=OuterRef("api_user_id"))
+    return messages.annotate(
+        due=Subquery(waiting.values("due")[:1]),
+        api_user_name=Subquery(api_user.values("name")[:1]),
+    )
+
+
+class MessageFilter(FilterSet):
+    main = ("recipient", "status", "reason")
+
+    recipient = TextFilter(
+        "recipient", gettext_lazy("Recipient"), placeholder=gettext_lazy("whole or first part"), method="by_recipient"
+    )
+    status = ChoicesFilter("status", gettext_lazy("Status"), choices=Status.choices, badges=MESSAGE)
+    reason = ChoicesFilter("reason", gettext_lazy("Reason"), choices=Reason.choices)
+    sender = TextFilter("sender", gettext_lazy("Sender"), placeholder=gettext_lazy("whole address"))
+    sender_domain = ModelFilter(
+        "sender_domain", gettext_lazy("Sender domain"), queryset=SenderDomain.objects.order_by("name")
+    )
+    receiving_domain = TextFilter(
+        "receiving_domain",
+        gettext_lazy("Receiving domain"),
+        placeholder="gmail.com",
+        method="by_receiving_domain",
+    )
+    api_user = ModelFilter("api_user", gettext_lazy("API user"), queryset=ApiUser.objects.order_by("name"))
+    type = ChoicesFilter("type", gettext_lazy("Email type"), choices=ApiUser.Type.choices, method="by_type")
+    label = TextFilter("label", gettext_lazy("Label"), lookup_expr="exact", max_length=64)
+    template = ModelFilter(
+        "template", gettext_lazy("Template"), queryset=Template.objects.order_by("name"), method="by_template"
+    )
+    task = IdFilter("task_id", gettext_lazy("Task"))
+
+    def by_recipient(self, queryset: QuerySet[Message], name: str, text: str) -> QuerySet[Message]:
+        # Lower-cased by the database on both sides, as the index message_recipient is.
+        return queryset.alias(lower_recipient=Lower("recipient")).filter(lower_recipient__startswith=Lower(Value(text)))
+
+    def by_receiving_domain(self, queryset: QuerySet[Message], name: str, text: str) -> QuerySet[Message]:
+        domain = text.lower().removeprefix("@")
+        found = ReceivingDomain.objects.filter(name=domain).values_list("pk", flat=True).first()
+        return queryset.none() if found is None else queryset.filter(receiving_domain_id=found)
+
+    def by_type(self, queryset: QuerySet[Message], name: str, types: list[str]) -> QuerySet[Message]:
+        if not types:
+            return queryset
+        return queryset.filter(
+            api_user_id__in=list(ApiUser.objects.filter(type__in=types).values_list("pk", flat=True))
+        )
+
+    def by_template(self, queryset: QuerySet[Message], name: str, template: Template) -> QuerySet[Message]:
+        versions = TemplateVersion.objects.filter(template=template).values_list("pk", flat=True)
+        return queryset.filter(version_id__in=list(versions))
+
+
+class MessageStatusColumn(StatusColumn):
+    """The status, and whether the mail was opened and clicked."""
+
+    def render(self, value: Any, record: Message) -> SafeString:  # type: ignore[override]
+        marks = [
+            icon("eye", _("opened")) if record.opened_at else "",
+            icon("pointer", _("clicked")) if record.clicked_at else "",
+        ]
+        shown = badge(message_badge(record, getattr(record, "due", None)))
+        if not any(marks):
+            return shown
+        return format_html(
+            '<span class="ph-row flex-nowrap">{}<span class="ph-muted ph-nowrap">{} {}</span></span>', shown, *marks
+        )
+
+    def value(self, value: Any, record: Message) -> str:  # type: ignore[override]
+        return str(message_badge(record, getattr(record, "due", None)))
+
+
+class MessageTable(Table):
+    status = MessageStatusColumn(gettext_lazy("Status"), accessor="pk", width="cw-14", phone="m-full")
+    recipient = AddressColumn(gettext_lazy("Recipient"), url=lambda m: url_of_message(m.pk), main=True, phone="m-a")
+    subject = Column(gettext_lazy("Subject"), phone="m-full")
+    sender = AddressColumn(gettext_lazy("Sender"), wide=True, muted=True, phone="m-hide")
+    api_user = Column(
+        gettext_lazy("API user"), accessor="api_user_name", width="cw-7", wide=True, muted=True, phone="m-hide"
+    )
+    label = TagColumn(gettext_lazy("Label"), width="cw-6", wide=True, phone="m-hide")
+    requested = TimeColumn(gettext_lazy("Requested"), accessor="requested_at", sort="id", phone="m-b")
+    sent = TimeColumn(gettext_lazy("Sent"), accessor="sent_at", phone="m-hide", wide=True)
+    request_ip = Column(gettext_lazy("Request IP"), width="cw-7", wide=True, muted=True, phone="m-hide")
+    send_ip = Column(gettext_lazy("Send IP"), width="cw-7", wide=True, muted=True, phone="m-hide")
+    last_reply = CodeColumn(gettext_lazy("Last reply"))
+
+
+def url_of_message(message_id: int) -> str:
+    return reverse("message", args=[message_id])
+
+
+def status_url(*, since: dt.date | None = None, **filters: Any) -> str:
+    """Email status with these filters. `since`: the first of 30 days; else it is the last 7 days."""
+    period = {}
+    if since is not None:
+        last = since + dt.timedelta(days=MAX_DAYS - 1)
+        period = {"from": since.isoformat(), "to": last.isoformat()}
+    return f"{reverse('messages')}?{urlencode({**period, **filters}, doseq=True)}"
+
+
+register(
+    ListPage(
+        name="messages",
+        route="email-status/",
+        title=gettext_lazy("Email status"),
+        noun=(gettext_lazy("email"), gettext_lazy("emails")),
+        rows=rows,
+        filters=MessageFilter,
+        table=MessageTable,
+        permission="delivery.view_message",
+        window=gettext_lazy("Requested"),
+        default_sort="-requested",
+        section=Section.RESPONSE,
+        order=20,
+        description=gettext_lazy("One row for each recipient. Click a row for its attempts and events."),
+        empty=Empty(
+            icon="mail",
+            title=gettext_lazy("No mail was requested yet"),
+            text=gettext_lazy("Every recipient of a task or a regular mail gets a row here, with what became of it."),
+        ),
+    )
+)

@@ -1,0 +1,238 @@
+"""The first page: is everything all right, and if not, where to go; a new installation is led to its first task."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from console.badges import Tone
+from console.context import ALIVE_SECONDS
+from console.menu import Section
+from console.models import Account, Heartbeat
+from console.registry import Page, register
+from console.tables import Table
+from console.views import count_text, page_url
+from delivery.badges import MESSAGE, clock
+from delivery.models import HeldBy, Status
+from delivery.models.status import TASK_UNDER_WAY
+from delivery.pages.email_status import status_url
+from delivery.pages.tasks import TaskTable, rows, task_url
+from delivery.services import overview as service
+
+UNDER_WAY_SHOWN = 10
+DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """One thing to look at: what, since when and how much, and where to go."""
+
+    tone: Tone
+    title: str
+    text: str
+    link: str = ""
+    label: str = ""
+
+    @property
+    def icon(self) -> str:
+        return "alert-circle" if self.tone == "bad" else "alert-triangle"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One of the steps to the first task. `here`: the next one to take."""
+
+    title: str
+    text: str
+    done: bool
+    link: str
+    label: str
+    here: bool = False
+
+
+class UnderWayTable(Table):
+    """The list's own columns, without what is for the list alone."""
+
+    subject = TaskTable.base_columns["subject"]
+    progress = TaskTable.base_columns["progress"]
+    status = TaskTable.base_columns["status"]
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    account: Account = request.account  # type: ignore[attr-defined]
+    now = timezone.now()
+    steps = service.steps()
+    waits = service.line()
+    tasks = list(rows().filter(status__in=TASK_UNDER_WAY).order_by("-id")[:UNDER_WAY_SHOWN])
+    since = now.astimezone(account.zone).replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(
+        days=DAYS - 1
+    )
+    figures = service.batch_figures(since)
+    context: dict[str, Any] = {
+        "now": now,
+        "account_": account,
+        "steps": [] if steps.done else _steps(request, steps),
+        "attention": _attention(request, account, waits, now),
+        "well": _well(waits),
+        "line": waits,
+        "states": _states(waits),
+        "tasks": tasks,
+        "table": UnderWayTable(tasks, request=request),
+        "kpis": _kpis(figures),
+        "days": DAYS,
+        "live": request.GET.get("live") != "0",
+    }
+    return render(request, "delivery/overview.html", context)
+
+
+def _kpis(figures: dict[str, int]) -> list[dict[str, Any]]:
+    requests = figures["requests"]
+    made = [{"title": _("Requests"), "count": requests, "share": None, "url": status_url()}]
+    made += [
+        {
+            "title": str(MESSAGE[status].word),
+            "count": figures.get(status, 0),
+            "share": requests,
+            "url": status_url(status=status.value),
+        }
+        for status in service.FIGURES
+    ]
+    under_way = figures.get(Status.SENDING, 0) + figures.get(Status.HELD, 0)
+    url = status_url(status=[Status.SENDING.value, Status.HELD.value])
+    return [*made, {"title": _("On their way"), "count": under_way, "share": requests, "url": url}]
+
+
+def _states(waits: service.Line) -> list[tuple[str, int, str]]:
+    """What waits, row by row: words, count, where to look."""
+    sending = status_url(status=Status.SENDING.value)
+    held = status_url(status=Status.HELD.value)
+    found = [
+        (_("Ready to be sent"), waits.waiting, sending),
+        (_("On the wire"), waits.sending, sending),
+        (_("Deferred, tried again later"), waits.later, sending),
+    ]
+    causes = ((str(_("Held: %s") % HeldBy(cause).label), count, held) for cause, count in sorted(waits.held.items()))
+    return [*found, *causes]
+
+
+def _well(waits: service.Line) -> str:
+    if not waits.all:
+        return _("No mail waits.")
+    count = _("over %s") % count_text(service.COUNTED) if waits.more else count_text(waits.all)
+    return ngettext("%(count)s mail in line.", "%(count)s mails in line.", waits.all) % {"count": count}
+
+
+def _attention(request: HttpRequest, account: Account, waits: service.Line, now: dt.datetime) -> list[Attention]:
+    found: list[Attention] = []
+    since = now - dt.timedelta(seconds=ALIVE_SECONDS)
+    if not Heartbeat.objects.filter(part="deliver", beat_at__gte=since).exists():
+        found.append(
+            Attention(
+                "bad",
+                _("No delivery worker runs"),
+                _("Nothing is sent until one does. Start it with “manage.py serve”, or look into its log."),
+            )
+        )
+    if account.sending_stopped_at is not None:
+        held = waits.held.get(HeldBy.ACCOUNT, 0)
+        text = ngettext("%(n)s mail is held.", "%(n)s mails are held.", held) % {"n": count_text(held)}
+        since_text = _("Since %s.") % clock(account.sending_stopped_at)
+        found.append(
+            Attention("bad", _("All sending is stopped"), f"{since_text} {text}", page_url("account"), _("Account"))
+        )
+    held = waits.held.get(HeldBy.DOMAIN_UNVERIFIED, 0)
+    for domain in service.pending_domains():
+        title = _("%s lost its records") if domain.problem else _("%s is pending verification")
+        text = domain.problem or _("Publish its DNS records, then verify it. Nothing can be sent from it before.")
+        tone: Tone = "bad" if domain.problem else "warn"
+        link = page_url("domain", domain.pk)
+        found.append(Attention(tone, title % domain, text, link, _("DNS records")))
+    if held:
+        text = ngettext("%(n)s mail is held", "%(n)s mails are held", held) % {"n": count_text(held)}
+        found.append(
+            Attention(
+                "warn",
+                _("%s because its sender domain is not verified") % text,
+                _("Everything goes on by itself as soon as DNS answers."),
+                status_url(status=Status.HELD.value),
+                _("Emails"),
+            )
+        )
+    for task in service.failed_tasks(now - dt.timedelta(days=DAYS)):
+        found.append(Attention("bad", _("Task %s failed") % task.pk, task.failure, task_url(task), _("Task")))
+    return found
+
+
+def _steps(request: HttpRequest, steps: service.Steps) -> list[Step]:
+    """Domain → verified → address → template → group → task; the first that is not done is the next."""
+    wanted = [
+        (
+            steps.domain,
+            _("Create a sender domain"),
+            _("A domain or subdomain of yours that the mail comes from."),
+            page_url("domain-new") or page_url("domains"),
+            _("Create sender domain"),
+        ),
+        (
+            steps.verified,
+            _("Verify it"),
+            _("Publish the DNS records that its page shows; DNS is asked again every 10 minutes."),
+            page_url("domains"),
+            _("Sender domains"),
+        ),
+        (
+            steps.address,
+            _("Create a sender address"),
+            _("The part before the @, and the name that recipients read."),
+            page_url("address-new") or page_url("addresses"),
+            _("Create sender address"),
+        ),
+        (
+            steps.template,
+            _("Create an email template"),
+            _("Typed or uploaded, HTML or plain text, with variables."),
+            page_url("template-new") or page_url("templates"),
+            _("Create template"),
+        ),
+        (
+            steps.group,
+            _("Import a recipient group"),
+            _("A CSV file or workbook: the first column is the address, the others are variables."),
+            page_url("group-new") or page_url("groups"),
+            _("Create group"),
+        ),
+        (
+            steps.task,
+            _("Send the first task"),
+            _("One template to one group, and then every recipient's fate on screen."),
+            reverse("task-new"),
+            _("Create sending task"),
+        ),
+    ]
+    following = next((number for number, step in enumerate(wanted) if not step[0]), len(wanted))
+    return [
+        Step(title, text, done, link, label, here=number == following)
+        for number, (done, title, text, link, label) in enumerate(wanted)
+    ]
+
+
+register(
+    Page(
+        name="home",
+        route="",
+        view=home,
+        title=gettext_lazy("Overview"),
+        permission="delivery.view_task",
+        section=Section.OVERVIEW,
+        order=10,
+        methods=("GET", "HEAD"),
+    )
+)

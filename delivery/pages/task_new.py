@@ -1,0 +1,202 @@
+"""Create a batch task: filled in, checked, shown once more with the count, and only then made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.badges import Badge
+from console.forms import JsonObjectField
+from console.registry import Page, register
+from delivery import templating
+from delivery.models import RecipientGroup, SenderAddress, Template
+from delivery.pages.choices import AddressChoice, GroupChoice, TemplateChoice, addresses, groups, templates
+from delivery.pages.once import first_time, new_nonce
+from delivery.services.tasks import NewTask, TaskRefused, check_task, create_task
+from delivery.services.texts import LABEL_LENGTH, SUBJECT_LENGTH
+
+
+class TaskForm(forms.Form):
+    subject = forms.CharField(
+        label=gettext_lazy("Subject"),
+        max_length=SUBJECT_LENGTH,
+        help_text=gettext_lazy("May hold variables, as {{first_name}}. 256 characters at most."),
+    )
+    template = TemplateChoice(
+        label=gettext_lazy("Template"), queryset=Template.objects.none(), empty_label=gettext_lazy("Choose a template")
+    )
+    sender_address = AddressChoice(
+        label=gettext_lazy("From"),
+        queryset=SenderAddress.objects.none(),
+        empty_label=gettext_lazy("Choose a sender address"),
+    )
+    label = forms.CharField(
+        label=gettext_lazy("Label"),
+        max_length=LABEL_LENGTH,
+        required=False,
+        help_text=gettext_lazy("Groups the figures of several tasks. Matched exactly."),
+    )
+    group = GroupChoice(
+        label=gettext_lazy("Recipient group"),
+        queryset=RecipientGroup.objects.none(),
+        empty_label=gettext_lazy("Choose a group"),
+    )
+    defaults = JsonObjectField(
+        label=gettext_lazy("Default variables"),
+        required=False,
+        max_length=20_000,
+        help_text=gettext_lazy('JSON, as {"store": "our shops"}. Used for every recipient whose row leaves it empty.'),
+    )
+    control_percent = forms.IntegerField(
+        label=gettext_lazy("Control group"),
+        min_value=0,
+        max_value=50,
+        initial=0,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "class": "text-end", "size": 4}),
+        help_text=gettext_lazy("0 to 50 %: held out on purpose, drawn at random."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, queryset in (("template", templates()), ("sender_address", addresses()), ("group", groups())):
+            field = self.fields[name]
+            assert isinstance(field, forms.ModelChoiceField)
+            field.queryset = queryset
+
+    def clean(self) -> dict[str, Any]:
+        """The service's own check, its answer beside the field that it is about."""
+        data = super().clean() or {}
+        if not self.errors:
+            try:
+                self.new = check_task(self._new(data))
+            except TaskRefused as refused:
+                self.add_error(refused.field if refused.field in self.fields else None, str(refused))
+        return data
+
+    def _new(self, data: dict[str, Any]) -> NewTask:
+        return NewTask(**{name: data[name] for name in self.fields})
+
+
+class Chosen:
+    """What stands beside the form: who will get it, and where each variable's value comes from."""
+
+    def __init__(self, form: TaskForm) -> None:
+        read = {name: _read(form, name) for name in ("template", "group", "sender_address")}
+        self.template: Template | None = read["template"]
+        self.group: RecipientGroup | None = read["group"]
+        percent, defaults = _read(form, "control_percent"), _read(form, "defaults")
+        self.percent = percent if isinstance(percent, int) else 0
+        self.size = self.group.size if self.group else 0
+        self.held_out = round(self.size * self.percent / 100)
+        self.mails = self.size - self.held_out
+        self.variables = self._variables(form, read["sender_address"], defaults if isinstance(defaults, dict) else {})
+
+    def _variables(
+        self, form: TaskForm, sender: SenderAddress | None, defaults: dict[str, Any]
+    ) -> list[tuple[str, str, Badge | None]]:
+        if self.template is None or self.template.current is None:
+            return []
+        wanted = list(self.template.current.variables)
+        for text in (str(_read(form, "subject") or ""), sender.sender_name if sender else ""):
+            wanted += templating.variables(text)
+        columns = self.group.variables if self.group else []
+        found: list[tuple[str, str, Badge | None]] = []
+        for name in dict.fromkeys(wanted):
+            where = [_("group")] if name in columns else []
+            where += [_("defaults")] if name in defaults else []
+            missing = Badge("bad", "x", _("missing")) if self.group and not where else None
+            found.append((name, ", ".join(where), missing))
+        return found
+
+
+def _read(form: TaskForm, name: str) -> Any:
+    """The field's value, whether or not the rest of the form is right; None when it can't be read."""
+    bound = form[name]
+    try:
+        return bound.field.clean(bound.value())
+    except forms.ValidationError:
+        return None
+
+
+def new_task(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        # With parameters: prefilled, or (by htmx, on a change) only what stands beside the form.
+        known = {name: value for name, value in request.GET.items() if name in TaskForm.base_fields}
+        return _form(request, TaskForm(initial={"control_percent": 0, **known}))
+    form = TaskForm(request.POST)
+    if not form.is_valid() or request.POST.get("edit"):
+        return _form(request, form, status=422 if form.errors else 200)
+    if not request.POST.get("confirmed"):
+        return _ask(request, form)
+    try:
+        with transaction.atomic():
+            if not first_time(request, request.POST.get("nonce", "")[:32]):
+                messages.info(request, _("This task was made already: it is the newest one here."))
+                return redirect("tasks")
+            task = create_task(replace(form.new, created_by=request.user.get_username()))
+    except TaskRefused as refused:
+        form.add_error(refused.field if refused.field in form.fields else None, str(refused))
+        return _form(request, form, status=422)
+    messages.success(request, _("Task %s was made and begins within seconds.") % task.pk)
+    return redirect("task", pk=task.pk)
+
+
+def _form(request: HttpRequest, form: TaskForm, status: int = 200) -> HttpResponse:
+    context = {
+        "form": form,
+        "chosen": Chosen(form),
+        "title": _("Create sending task"),
+        "submit": _("Check and go on"),
+        "submit_hint": _("You see the count once more before anything is sent."),
+        "cancel": reverse("tasks"),
+        "crumbs": [(_("Batch tasks"), reverse("tasks")), (_("new"), "")],
+        "lacks": _lacks(form),
+    }
+    return render(request, "delivery/task_new.html", context, status=status)
+
+
+def _lacks(form: TaskForm) -> list[tuple[str, str]]:
+    """What must be made before a task can be: (page, words)."""
+    needed = (
+        ("sender_address", "addresses", _("a sender address")),
+        ("template", "templates", _("an email template")),
+        ("group", "groups", _("a recipient group")),
+    )
+    return [
+        (page, words)
+        for name, page, words in needed
+        if not form.fields[name].queryset.exists()  # type: ignore[attr-defined]
+    ]
+
+
+def _ask(request: HttpRequest, form: TaskForm) -> HttpResponse:
+    context = {
+        "form": form,
+        "new": form.new,
+        "chosen": Chosen(form),
+        "nonce": new_nonce(),
+        "carried": [(name, request.POST.get(name, "")) for name in form.fields],
+        "crumbs": [(_("Batch tasks"), reverse("tasks")), (_("new"), "")],
+    }
+    return render(request, "delivery/task_confirm.html", context)
+
+
+register(
+    Page(
+        name="task-new",
+        route="tasks/new/",
+        view=new_task,
+        title=gettext_lazy("Create sending task"),
+        permission="delivery.send",
+        parent="tasks",
+    )
+)
