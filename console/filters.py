@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Names of a list's own parameters: no filter may be called so.
 RESERVED = frozenset(
-    {"from", "to", "page", "size", "sort", "id", "all", "step", "count", "csrfmiddlewaretoken", "live"}
+    {"from", "to", "page", "size", "sort", "id", "all", "step", "count", "cols", "csrfmiddlewaretoken", "live"}
 )
 MAX_ID = (1 << 63) - 1
 

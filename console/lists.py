@@ -128,12 +128,12 @@ class ListPage:
 
     def __iter__(self) -> Iterator[Page]:
         """The pages that the list is made of: itself, and one for each bulk action."""
-        from console import views
+        from console import list_views
 
         yield Page(
             name=self.name,
             route=self.route,
-            view=functools.partial(views.list_page, page=self),
+            view=functools.partial(list_views.list_page, page=self),
             title=self.title,
             permission=self.permission,
             section=self.section,
@@ -148,7 +148,7 @@ class ListPage:
             yield Page(
                 name=f"{self.name}-{action.name}",
                 route=f"{self.route}{action.name}/",
-                view=functools.partial(views.bulk_action, page=self, action=action),
+                view=functools.partial(list_views.bulk_action, page=self, action=action),
                 title=action.label,
                 permission=action.permission,
                 parent=self.name,

@@ -281,6 +281,19 @@ class Table(tables.Table):
         """The fields behind each head that sorts, by the column's name."""
         return {name: column.sort for name, column in cls.base_columns.items() if getattr(column, "sort", ())}
 
+    def choose(self, names: Sequence[str]) -> None:
+        """Show these columns whatever the screen's width, and hide the others that may be hidden."""
+        for name, bound in self.columns.items():
+            if name in names:
+                bound.column.wide = False
+            elif can_be_hidden(bound.column):
+                self.columns.hide(name)
+
     @classmethod
     def headers(cls) -> list[str]:
         return [str(column.verbose_name or name) for name, column in cls.base_columns.items()]
+
+
+def can_be_hidden(column: Any) -> bool:
+    """All but what the row is about, and its actions."""
+    return not isinstance(column, MainColumn | ActionsColumn) and not getattr(column, "main", False)

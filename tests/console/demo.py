@@ -38,7 +38,7 @@ class DemoTable(Table):
     name = MainColumn("Name", url=lambda user: f"/?{user.pk}", sub=lambda user: user.get_type_display(), sort="name")
     reply_to = AddressColumn("Reply-To")
     type = TagColumn("Type", width="cw-6")
-    quota = NumberColumn("Daily quota", accessor="daily_quota", width="cw-6", sort="daily_quota")
+    quota = NumberColumn("Daily quota", accessor="daily_quota", width="cw-6", sort="daily_quota", wide=True)
     created = TimeColumn("Created", accessor="created_at", sort="created_at")
     actions = ActionsColumn(
         lambda user: [

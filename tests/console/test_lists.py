@@ -194,3 +194,13 @@ def test_the_same_rows_come_from_stored_parameters(viewer: Client, users: list[A
     later = timezone.now() + dt.timedelta(days=90)
     again = DEMO.resolve(stored, dt.UTC, later)  # type: ignore[arg-type]
     assert set(again.queryset) == set(listing.queryset)
+
+
+def test_columns_are_chosen_and_kept_for_the_session(viewer: Client, users: list[ApiUser]) -> None:
+    heads = lambda answer: [column.name for column in answer.context["table"].columns]  # noqa: E731
+    assert "quota" in heads(viewer.get("/demo/"))
+    chosen = viewer.get("/demo/", {"cols": ["", "quota", "nonsense"]})
+    assert heads(chosen) == ["name", "quota", "actions"]
+    assert b'class="p3' not in chosen.content
+    assert heads(viewer.get("/demo/")) == ["name", "quota", "actions"]
+    assert len(heads(viewer.get("/demo/", {"cols": ""}))) == 7

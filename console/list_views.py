@@ -1,0 +1,252 @@
+"""The views of a list and of its bulk actions; what they show is worked out here, drawn in templates/console/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.lists import DEFAULT_SIZE, SIZES, Action, Button, Listing, ListPage
+from console.tables import Table, can_be_hidden
+from console.window import PRESETS, Window
+
+
+def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
+    """One page of a list; htmx gets only the two cards that change."""
+    listing = page.resolve(request.GET, request.account.zone, timezone.now(), request)  # type: ignore[attr-defined]
+    size = _number(request.GET.get("size"), DEFAULT_SIZE)
+    size = size if size in SIZES else DEFAULT_SIZE
+    total = listing.total
+    number = max(1, _number(request.GET.get("page"), 1))
+    if total.exact:
+        number = min(number, max(1, -(-total.count // size)))
+    # One row more than is shown says whether there is a next page.
+    rows = list(listing.ordered()[(number - 1) * size : number * size + 1])
+    more, rows = len(rows) > size, rows[:size]
+    table = page.table(rows, request=request)
+    columns = _columns(request, page, table)
+    actions = [action for action in page.actions if request.user.has_perm(action.permission)]
+    table.selectable = bool(actions) and bool(rows)
+    context = {
+        "page": page,
+        "listing": listing,
+        "form": listing.filterset.form,
+        "fields": _filter_fields(listing),
+        "table": table,
+        "columns": columns,
+        "heads": _heads(listing, bool(actions)),
+        "total": total,
+        "noun": page.noun[0] if total.exact and total.count == 1 else page.noun[1],
+        "first": (number - 1) * size + 1,
+        "last": (number - 1) * size + len(rows),
+        "sizes": [(each, each == size, listing.query(size=each if each != DEFAULT_SIZE else None)) for each in SIZES],
+        "pager": _pager(listing, number, size, more),
+        "presets": _presets(listing),
+        "actions": actions,
+        "carried": _carried(listing),
+        "bulk": [(action, reverse(f"{page.name}-{action.name}")) for action in actions],
+        "nothing": _nothing(listing) if not rows else None,
+        "create": page.create if page.create and _offered(request, page.create) else None,
+        "buttons": [button for button in page.buttons if _offered(request, button)],
+        "first_step": page.empty and page.empty.button and _offered(request, page.empty.button),
+        "live": page.refresh and request.GET.get("live") != "0",
+        "here": listing.query(page=number if number > 1 else None),
+        "stop_live": listing.query(live="0"),
+        "start_live": listing.query(live=None),
+        **(page.context(request) if page.context else {}),
+    }
+    partial = bool(getattr(request, "htmx", False)) and request.headers.get("HX-Target") in ("list", "results")
+    response = render(request, "console/list_parts.html" if partial else page.template, context)
+    if partial and request.headers.get("HX-Target") == "list":
+        response["HX-Push-Url"] = context["here"]
+    return response
+
+
+def _offered(request: HttpRequest, button: Button) -> bool:
+    return bool(button.url()) and (not button.permission or request.user.has_perm(button.permission))
+
+
+def _number(text: str | None, default: int) -> int:
+    # isdecimal() alone accepts other scripts' digits, which int() reads too; the length keeps it bounded.
+    return int(text) if text and text.isdecimal() and len(text) < 9 else default
+
+
+def _filter_fields(listing: Listing) -> dict[str, Any]:
+    form, main = listing.filterset.form, listing.page.filters.always_visible()
+    kinds = listing.filterset.filters
+    fields = [
+        {"field": form[name], "badges": getattr(kinds[name], "badges", {}), "main": name in main} for name in kinds
+    ]
+    rest = [each for each in fields if not each["main"]]
+    hidden_set = any(each["field"].name in listing.values for each in rest)
+    return {"main": [each for each in fields if each["main"]], "more": rest, "open": hidden_set}
+
+
+def _columns(request: HttpRequest, page: ListPage, table: Table) -> list[dict[str, Any]]:
+    """The columns to choose from, where not all are shown on every screen. The choice is kept for the session."""
+    offered = [(name, column) for name, column in page.table.base_columns.items() if can_be_hidden(column)]
+    if not any(column.wide for _name, column in offered):
+        return []
+    key = f"columns:{page.name}"
+    if "cols" in request.GET:
+        request.session[key] = [name for name, _column in offered if name in request.GET.getlist("cols")]
+    chosen = request.session.get(key) or []
+    if chosen:
+        table.choose(chosen)
+    return [
+        {"name": name, "label": column.verbose_name or name, "on": name in chosen if chosen else not column.wide}
+        for name, column in offered
+    ]
+
+
+def _heads(listing: Listing, selectable: bool) -> dict[str, dict[str, str]]:
+    """For each sortable head: where it leads, and how it stands."""
+    heads = {}
+    for name in listing.page.table.sortable():
+        down, up = listing.sort == f"-{name}", listing.sort == name
+        # The first click on a text sorts upwards, the second turns it round.
+        heads[name] = {
+            "url": listing.query(sort=f"-{name}" if up else name),
+            "aria": "descending" if down else "ascending" if up else "",
+        }
+    return heads
+
+
+def _pager(listing: Listing, number: int, size: int, more: bool) -> dict[str, Any]:
+    """The pages to be offered: first, neighbours, last (where it is known)."""
+
+    def url(page: int) -> str:
+        return listing.query(page=page if page > 1 else None)
+
+    last = max(1, -(-listing.total.count // size)) if listing.total.exact else 0
+    around = {1, number - 1, number, number + 1} | ({last} if last else set())
+    shown: list[tuple[int, str] | None] = []
+    before = 0
+    for page in sorted(page for page in around if page >= 1 and (page <= last if last else page <= number + more)):
+        if page - before > 1:
+            shown.append(None)
+        shown.append((page, url(page)))
+        before = page
+    if not last and more:
+        shown.append(None)
+    return {
+        "number": number,
+        "pages": shown,
+        "previous": url(number - 1) if number > 1 else "",
+        "next": url(number + 1) if more else "",
+    }
+
+
+def _presets(listing: Listing) -> list[dict[str, Any]]:
+    if not listing.page.window:
+        return []
+    words = {1: _("Today"), 7: _("7 days"), 30: _("30 days")}
+    zone, now = timezone.get_current_timezone(), timezone.now()
+    made = []
+    for days in PRESETS:
+        window = Window.days(days, zone, now)
+        made.append(
+            {
+                "word": words[days],
+                "url": listing.query(from_=None, to=None) if days == 7 else _with(listing, window),
+                "current": listing.window == window,
+            }
+        )
+    return made
+
+
+def _with(listing: Listing, window: Window) -> str:
+    period = window.params()
+    return listing.query(from_=period["from"], to=period["to"])
+
+
+def _nothing(listing: Listing) -> dict[str, Any]:
+    """Why the list is empty: a wrong filter, nothing yet, or nothing found; and the nearest change."""
+    page = listing.page
+    if not listing.valid:
+        return {"kind": "error"}
+    zone = timezone.get_current_timezone()
+    if not listing.values:
+        everything = Window.everything(zone) if page.window else None
+        if not page.window or not page.all_rows(everything).exists():
+            return {"kind": "first"}
+    wider = ""
+    if listing.window and listing.window.length < 30:
+        wider = _with(listing, Window.days(30, zone, timezone.now()))
+    return {"kind": "none", "wider": wider, "clear": page.url() if listing.values else ""}
+
+
+def _carried(listing: Listing) -> list[tuple[str, str]]:
+    """The parameters in force as hidden fields."""
+    return [(name, value) for name, values in listing.resolved().items() for value in values]
+
+
+def bulk_action(request: HttpRequest, page: ListPage, action: Action) -> HttpResponse:
+    """Asks, and acts by POST. Selected rows: asked once. All that match: the filter, the count and what follows
+    first, then the count is to be typed. Nothing is done when the count has changed in between."""
+    if not request.user.has_perm(page.permission):
+        raise PermissionDenied
+    data = request.POST if request.method == "POST" else request.GET
+    listing = page.resolve(data, request.account.zone, timezone.now(), request)  # type: ignore[attr-defined]
+    everything = data.get("all") == "1" and action.all_matching
+    rows = listing.queryset if everything else listing.queryset.filter(pk__in=_keys(listing, data))
+    count = rows.order_by().values("pk").count()
+    if not listing.valid or not count:
+        messages.error(
+            request,
+            _("Nothing matches any more: nothing was done.") if everything else _("Select at least one row first."),
+        )
+        return redirect(listing.query())
+    error = ""
+    typed = "".join(data.get("count", "").split()).replace(",", "").replace(".", "")
+    if request.method == "POST":
+        if not everything or typed == str(count):
+            with transaction.atomic():
+                said = action.run(rows, request)
+            messages.success(request, said)
+            return redirect(listing.query())
+        error = _("Type %(count)s to go on. Nothing was done.") % {"count": count}
+    context = {
+        "page": page,
+        "action": action,
+        "listing": listing,
+        "chips": listing.chips(),
+        "count": count,
+        "noun": page.noun[0] if count == 1 else page.noun[1],
+        "everything": everything,
+        "second": data.get("step") == "2" or request.method == "POST",
+        "next": f"{request.path}?{_step_two(listing)}",
+        "carried": [*_carried(listing), *([] if everything else [("id", str(key)) for key in _keys(listing, data)])],
+        "rows": [] if everything else list(rows.order_by(*page.order_by)[:10]),
+        "unshown": 0 if everything else max(0, count - 10),
+        "error": error,
+        "cancel": listing.query(),
+    }
+    return render(request, "console/bulk.html", context, status=422 if error else 200)
+
+
+def _step_two(listing: Listing) -> str:
+    query = QueryDict(mutable=True)
+    for name, value in _carried(listing):
+        query.appendlist(name, value)
+    query["all"], query["step"] = "1", "2"
+    return query.urlencode()
+
+
+def _keys(listing: Listing, data: QueryDict) -> list[Any]:
+    """The selected rows' keys; what is no key is left out."""
+    to_python = listing.filterset.queryset.model._meta.pk.to_python
+    keys = []
+    for text in data.getlist("id")[: max(SIZES)]:
+        try:
+            keys.append(to_python(text))
+        except (ValidationError, ValueError):
+            continue
+    return keys
