@@ -26,6 +26,7 @@ _SEES = (
 _SENDS = (
     "delivery.send",
     "delivery.*_task",
+    "delivery.*_template",
     "delivery.*_recipientgroup",
     "delivery.*_recipient",
     "delivery.*_groupimport",
