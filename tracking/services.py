@@ -79,20 +79,19 @@ def unsubscribe(message_id: int, visitor: Visitor, *, now: dt.datetime, one_clic
     Asked again for the same message, nothing changes, unless an operator has taken the address off in the meantime.
     """
     with transaction.atomic():
-        # The lock lets of two requests at once (a mail program and its owner) only the first act.
+        # The lock lets of two requests at once (a mail program and its owner) only the first act. What the first did is
+        # asked for in a statement of its own: one that waited for a lock still sees the rows of before.
         message = (
             Message.objects.select_for_update(no_key=True)
-            .annotate(
-                used=Exists(Event.objects.filter(message_id=OuterRef("pk"), kind=Event.Kind.UNSUBSCRIBE)),
-                # The API user has no constraint behind it, and a deleted one sends nothing that could be stopped.
-                sends=Exists(ApiUser.objects.filter(pk=OuterRef("api_user_id"))),
-            )
+            # The API user has no constraint behind it, and a deleted one sends nothing that could be stopped.
+            .annotate(sends=Exists(ApiUser.objects.filter(pk=OuterRef("api_user_id"))))
             .filter(pk=message_id)
             .first()
         )
         if message is None:
             return None
-        if message.used and (not message.sends or is_unsubscribed(message)):
+        used = Event.objects.filter(message_id=message_id, kind=Event.Kind.UNSUBSCRIBE).exists()
+        if used and (not message.sends or is_unsubscribed(message)):
             return Unsubscribed(message, changed=False)
         if message.sends:
             suppression.unsubscribe(address.parse(message.recipient).key, api_user_id=message.api_user_id, now=now)
