@@ -192,7 +192,8 @@ def _judge(domain: SenderDomain, records: list[DnsRecord], now: dt.datetime) -> 
     """Set the status of a domain by the states of its records; "verified" or "pending" when it changed."""
     state = DnsRecord.State
     if not domain.verified:
-        if all(record.state == state.MATCHES for record in records if record.required):
+        needed = [record for record in records if record.required]
+        if needed and all(record.state == state.MATCHES for record in needed):
             domain.verified_at, domain.problem, domain.missing_since = now, "", None
             return "verified"
         return ""
