@@ -5,13 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from django.utils import timezone
+
 from console import ids
 from console.models import ApiUser
-from delivery.models import Attempt, Message, Status
+from delivery.models import Attempt, Message, SenderDomain, Status, Template
 from delivery.services.requests import receiving_domains
 from delivery.services.tasks import NewTask
 from suppression.address import parse
-from tests.factories.delivery import AddressFactory, DomainFactory, GroupFactory, TemplateFactory
+from tests.factories.delivery import AddressFactory, GroupFactory, TemplateFactory
+
+
+def template(source: str = "<p>Hello {{name}}</p>") -> Template:
+    """A template with one variable, `{{name}}`."""
+    return TemplateFactory(source=source)
 
 
 def new_task(**changed: Any) -> NewTask:
@@ -20,7 +27,7 @@ def new_task(**changed: Any) -> NewTask:
         **{
             "subject": "News for {{name}}",
             "group": changed.pop("group", None) or GroupFactory(people=3),
-            "template": changed.pop("template", None) or TemplateFactory(),
+            "template": changed.pop("template", None) or template(),
             "sender_address": changed.pop("sender_address", None) or AddressFactory(),
             **changed,
         }
@@ -42,12 +49,16 @@ def message(to: str = "ann@example.org", *, at: dt.datetime | None = None, **cha
     }
     fields.setdefault("api_user", ApiUser.console(ApiUser.Type.TRIGGER))
     if "version" not in fields:
-        fields["version"] = TemplateFactory().current
+        fields["version"] = template().current
     if "sender_domain" not in fields:
-        fields["sender_domain"] = DomainFactory(name=fields["sender"].rpartition("@")[2])
+        fields["sender_domain"] = _domain(fields["sender"].rpartition("@")[2])
     if at is not None:
         fields["id"] = ids.id_at(at) + ids.new_id() % (1 << 22)
     return Message.objects.create(**fields)
+
+
+def _domain(name: str) -> SenderDomain:
+    return SenderDomain.objects.get_or_create(name=name, defaults={"verified_at": timezone.now()})[0]
 
 
 def attempt(of: Message, number: int = 1, **changed: Any) -> Attempt:
