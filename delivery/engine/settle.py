@@ -114,7 +114,8 @@ def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[i
         return set()
     cursor.execute(
         """
-        UPDATE delivery_waiting w SET state = v.state, held_by = v.held_by, due = v.due, expires_at = v.expires_at, attempts = v.attempts,
+        UPDATE delivery_waiting w SET state = v.state, held_by = v.held_by, due = v.due,
+            expires_at = v.expires_at, attempts = v.attempts,
             answered = v.answered, claim_token = NULL, claim_deadline = NULL
         FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
                     %s::smallint[], %s::boolean[])
@@ -148,7 +149,8 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> None:
     cursor.execute(
         """
         UPDATE delivery_message m SET status = v.status, reason = v.reason, held_by = v.held_by,
-            attempts = v.attempts, last_reply = CASE WHEN v.reply = '' THEN m.last_reply ELSE v.reply END, sent_at = coalesce(v.sent_at, m.sent_at), send_ip = coalesce(v.ip, m.send_ip)
+            attempts = v.attempts, last_reply = CASE WHEN v.reply = '' THEN m.last_reply ELSE v.reply END,
+            sent_at = coalesce(v.sent_at, m.sent_at), send_ip = coalesce(v.ip, m.send_ip)
         FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::timestamptz[],
                     %s::inet[]) AS v(id, status, reason, held_by, attempts, reply, sent_at, ip)
         WHERE m.id = v.id AND m.id BETWEEN %s AND %s AND m.status = 'sending'

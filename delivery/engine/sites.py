@@ -49,9 +49,7 @@ def remembered(domain_ids: list[int], *, now: dt.datetime) -> dict[int, Route]:
             """,
             [domain_ids, now],
         )
-        return {
-            row[0]: Route(Site(row[1], _hosts(row[2]), row[3]), row[4], row[5]) for row in cursor.fetchall()
-        }
+        return {row[0]: Route(Site(row[1], _hosts(row[2]), row[3]), row[4], row[5]) for row in cursor.fetchall()}
 
 
 def remember(domain_id: int, site: Site, *, now: dt.datetime) -> Route:

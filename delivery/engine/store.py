@@ -9,16 +9,20 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django.conf import settings
+import structlog
 from cryptography.fernet import InvalidToken
+from django.conf import settings
 
 from console.models import Account, ApiUser
+from delivery import templating
 from delivery.engine.claim import Claimed
 from delivery.engine.compose import Composer
 from delivery.engine.dkim import Signer
 from delivery.models import HeldBy, SenderDomain, Task, TemplateVersion
 from delivery.services import dkim_keys
 from delivery.tokens import Tokens
+
+log = structlog.get_logger()
 
 # Versions and what a task says never change; what an operator may switch is read again this often, in seconds.
 FRESH_SECONDS = 2.0
@@ -50,8 +54,9 @@ class Store:
         batch = list(batch)
         if time.monotonic() >= self._fresh_until:
             self.account = Account.current()
-            self.api_users.clear()
-            self._check_signers()
+            # Replaced, never emptied: other threads compose from it meanwhile.
+            self.api_users = ApiUser.objects.in_bulk(list(self.api_users))
+            self._load_signers(self._changed_signers())
             self._fresh_until = time.monotonic() + FRESH_SECONDS
         users = {one.api_user_id for one in batch} - self.api_users.keys()
         if users:
@@ -89,12 +94,15 @@ class Store:
             if version := versions.get(version_id):
                 self.composers[version_id, batch] = composer_of(version, batch=batch, tokens=self.tokens)
 
-    def _check_signers(self) -> None:
-        """Forget the keys of domains whose state has changed: a rotation, a verification, a lost record."""
-        now_active = dict(_active_keys(self.signers))
-        for domain_id, signer in list(self.signers.items()):
-            if now_active.get(domain_id) != (signer.selector if signer else None):
-                del self.signers[domain_id]
+    def _changed_signers(self) -> set[int]:
+        """Domains whose state is another than when their key was read: a rotation, a verification, a lost record.
+        Only selectors are compared: reading a key again takes fifty milliseconds."""
+        active = dict(_active_keys(self.signers))
+        return {
+            domain_id
+            for domain_id, signer in self.signers.items()
+            if active.get(domain_id) != (signer.selector if signer else None)
+        }
 
     def _load_signers(self, wanted: set[int]) -> None:
         if not wanted:
@@ -104,11 +112,10 @@ class Store:
             if key is not None and domain.verified:
                 try:
                     self.signers[domain.pk] = Signer(domain.name, key.selector, dkim_keys.private_pem(key))
-                    continue
+                    wanted.discard(domain.pk)
                 except (InvalidToken, ValueError):
-                    pass
-            self.signers[domain.pk] = None
-        for domain_id in wanted - self.signers.keys():
+                    log.exception("dkim_key_unreadable", domain=domain.name)
+        for domain_id in wanted:
             self.signers[domain_id] = None
 
 
@@ -120,4 +127,5 @@ def _active_keys(domain_ids: Iterable[int]) -> Iterable[tuple[int, str]]:
 
 def composer_of(version: TemplateVersion, *, batch: bool, tokens: Tokens) -> Composer:
     """The composer of a template version, as the engine, the message page and test sends use it."""
-    raise NotImplementedError
+    compiled = templating.compile(version.html or None, version.text, batch=batch)
+    return Composer(compiled, tokens)

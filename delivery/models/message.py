@@ -23,7 +23,7 @@ from delivery.models.task import Task
 from delivery.models.template import TemplateVersion
 
 
-def _loose(to: type[models.Model], name: str, *, null: bool = False) -> Any:
+def _loose(to: type[models.Model], name: Any, *, null: bool = False) -> Any:
     return models.ForeignKey(
         to,
         null=null,

@@ -19,9 +19,7 @@ CHUNK = 5000
 
 def hold_task(task_id: int) -> int:
     """Hold what waits of a paused task. What is on the wire just now ends, or is put off and held by a later call."""
-    return _in_chunks(
-        "task_id = %s AND state IN (0, 1)", [task_id], new=Status.HELD, held_by=HeldBy.TASK_PAUSED
-    )
+    return _in_chunks("task_id = %s AND state IN (0, 1)", [task_id], new=Status.HELD, held_by=HeldBy.TASK_PAUSED)
 
 
 def release_task(task_id: int) -> int:
@@ -109,5 +107,3 @@ def _move_chunk(where: str, params: list[Any], new: Status, held_by: HeldBy | No
         ]
     move_counts(deltas)
     return len(rows)
-
-

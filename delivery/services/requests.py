@@ -89,7 +89,9 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
     made = Made(ids=ids.new_ids(len(wanted)))
     if not wanted:
         return made
-    stops = suppression.stopped((one.key for one in wanted if not one.malformed), api_user_id=request.api_user.pk, now=now)
+    stops = suppression.stopped(
+        (one.key for one in wanted if not one.malformed), api_user_id=request.api_user.pk, now=now
+    )
     held = held_by(request)
     first = Status.HELD if held else Status.SENDING
     domains = receiving_domains({one.domain for one in wanted})
@@ -210,19 +212,18 @@ def _queues(api_user_id: int, domain_ids: set[int]) -> dict[int, int]:
     """Queue ids of this API user by receiving domain, made where new."""
     wanted = sorted(domain_ids)
     query = (
-        "SELECT receiving_domain_id, id FROM delivery_queue WHERE receiving_domain_id = ANY(%s) AND api_user_id = %s",
-        [wanted, api_user_id],
+        "SELECT receiving_domain_id, id FROM delivery_queue WHERE receiving_domain_id = ANY(%s) AND api_user_id = %s"
     )
     with connection.cursor() as cursor:
-        cursor.execute(*query)
+        cursor.execute(query, [wanted, api_user_id])
         found = dict(cursor.fetchall())
         if len(found) < len(wanted):
             cursor.execute(
-                "INSERT INTO delivery_queue (receiving_domain_id, api_user_id) SELECT d, %s FROM unnest(%s::bigint[]) d "
-                "ON CONFLICT DO NOTHING",
+                "INSERT INTO delivery_queue (receiving_domain_id, api_user_id) "
+                "SELECT d, %s FROM unnest(%s::bigint[]) d ON CONFLICT DO NOTHING",
                 [api_user_id, wanted],
             )
-            cursor.execute(*query)
+            cursor.execute(query, [wanted, api_user_id])
             found = dict(cursor.fetchall())
     return found
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import structlog
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
@@ -179,6 +179,10 @@ def expand(task_id: int, *, now: dt.datetime) -> int:
         try:
             with transaction.atomic():
                 count = _expand_chunk(task_id, now=now)
+        except DatabaseError:
+            # Nothing was moved; the tidying job asks again within a minute.
+            log.exception("expansion_interrupted", task=task_id)
+            raise
         except Exception as error:
             log.exception("task_failed", task=task_id)
             with transaction.atomic():

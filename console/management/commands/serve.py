@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--parts", default="", help=f"which to run, with commas: {', '.join(PARTS)}. Default: all that this set-up has."
+            "--parts", default="", help=f"which to run, with commas: {', '.join(PARTS)}; all by default"
         )
 
     def handle(self, *args: Any, parts: str, **options: Any) -> None:

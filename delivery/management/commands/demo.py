@@ -24,9 +24,9 @@ from django.core.management.base import BaseCommand
 from django.db import OperationalError
 from django.utils import timezone
 
+from console import roles
 from console.management.commands.serve import ask_to_stop, default_parts, prepare
 from console.models import Account, User
-from console.roles import ADMINISTRATOR, add_to_role
 from console.supervisor import Supervisor
 from delivery.models import Message, RecipientGroup, SenderAddress, SenderDomain, Status, Task, Template
 from delivery.models.status import FINAL
@@ -103,7 +103,9 @@ class Command(BaseCommand):
             return None
         password = secrets.token_urlsafe(12)
         user = User.objects.create_user("admin", password=password, first_name="Demo", last_name="Admin")
-        add_to_role(user, ADMINISTRATOR)
+        roles.give(user, roles.ADMINISTRATOR)
+        user.is_staff = True
+        user.save()
         account = Account.current()
         account.name = "Posthorn demo"
         account.save()
@@ -149,7 +151,7 @@ class Command(BaseCommand):
             writer.writerow([address, name, chooser.choice(("sand", "sea", "moss & fern")), f"c{number:05d}"])
         group = RecipientGroup.objects.create(name=f"Demo {timezone.localtime():%Y-%m-%d %H:%M} {run}")
         data = text.getvalue().encode()
-        recipients.import_recipients(group, read_recipients(io.BytesIO(data), "demo.csv"), filename="demo.csv", by="demo")
+        recipients.import_recipients(group, read_recipients(io.BytesIO(data), "demo.csv"), made_by="demo")
         group.refresh_from_db()
         return group
 
@@ -193,7 +195,9 @@ class Command(BaseCommand):
         agreed = final == group.size == sum(outcome.values()) and taken == delivered
         self.table(outcome, group.size)
         if taken == delivered:
-            self.say(f"The simulator's own record agrees: {sum(taken.values()):,} mails accepted, none missed or doubled.")
+            self.say(
+                f"The simulator's own record agrees: {sum(taken.values()):,} mails accepted, none missed or doubled."
+            )
         else:
             missing, doubled = delivered - taken, taken - delivered
             self.say(f"The simulator's record DISAGREES: {len(missing)} missing, {len(doubled)} too many.")
@@ -253,5 +257,3 @@ class Command(BaseCommand):
     def say(self, text: str) -> None:
         # Progress and prose go to standard error, so that standard output ends with the JSON alone.
         self.stderr.write(text, style_func=str)
-
-

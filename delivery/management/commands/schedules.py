@@ -1,4 +1,4 @@
-"""`manage.py schedules`: put the periodic jobs into django-q2's table. Run at each start; changes nothing when right."""
+"""`manage.py schedules`: put the periodic jobs into django-q2's table. Run at each start."""
 
 from __future__ import annotations
 

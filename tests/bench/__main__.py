@@ -1,0 +1,53 @@
+"""Run all parts, or those named with --only, in an installation of its own under var/bench."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+PARTS = ("rsa", "import", "expand", "send", "pages")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts with commas: {', '.join(PARTS)}")
+    parser.add_argument("--messages", type=int, default=10_000)
+    parser.add_argument("--keep", action="store_true", help="leave the installation for a look")
+    options = parser.parse_args()
+    wanted = [part for part in PARTS if part in options.only.split(",")]
+    if not wanted:
+        parser.error(f"--only takes: {', '.join(PARTS)}")
+    var = Path(tempfile.mkdtemp(prefix="posthorn-bench-"))
+    os.environ |= {"POSTHORN_VAR": str(var), "POSTHORN_PORT": "18700", "DJANGO_SETTINGS_MODULE": "console.settings"}
+    os.environ.setdefault("LOG_LEVEL", "WARNING")
+    for name in ("DATABASE_URL", "DNS_SERVERS", "MX_PORT"):
+        os.environ.pop(name, None)
+    from console import database
+
+    database.ensure_running()
+    import django
+
+    django.setup()
+    from tests.bench import parts
+
+    try:
+        figures = parts.run(wanted, messages=options.messages)
+    finally:
+        if not options.keep:
+            database.stop()
+            shutil.rmtree(var, ignore_errors=True)
+        else:
+            sys.stderr.write(f"kept: {var}\n")
+    width = max(map(len, figures), default=0)
+    for name, value in figures.items():
+        print(f"{name:<{width}}  {value:>14,}" if isinstance(value, (int, float)) else f"{name:<{width}}  {value}")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
