@@ -41,7 +41,7 @@ def message_badge(message: Message, due: dt.datetime | None = None) -> Badge:
     if message.status == Status.SENDING and message.attempts:
         return DEFERRED.but(_("until %s") % clock(due)) if due else DEFERRED
     if message.status == Status.HELD and message.held_by:
-        return badge.but(HeldBy(message.held_by).label)
+        return badge.but(HeldBy(message.held_by).label, title=_("Held: %s") % HeldBy(message.held_by).label)
     if message.reason:
         return badge.but(Reason(message.reason).label)
     return badge

@@ -35,7 +35,8 @@ def _disarm(node: object) -> None:
             del attrs[name]
         elif lower in _LEADS:
             del attrs[name]
-            if lower == "href" and value and not value.startswith("#"):
-                attrs["title"] = value
+            if lower == "href" and value:
+                # Still drawn as a link, and leads nowhere but to where one is.
+                attrs["href"], attrs["title"] = "#", value
         elif lower in _LOADS and not value.strip().lower().startswith("data:image/"):
             del attrs[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -109,7 +110,10 @@ class MessageStatusColumn(StatusColumn):
 
 
 class MessageTable(Table):
-    status = MessageStatusColumn(gettext_lazy("Status"), accessor="pk", width="cw-14", phone="m-full")
+    # There is not room for all: these are shown only to who chooses them.
+    on_demand = ("sender", "request_ip", "send_ip")
+
+    status = MessageStatusColumn(gettext_lazy("Status"), accessor="pk", width="cw-11", phone="m-full")
     recipient = AddressColumn(gettext_lazy("Recipient"), url=lambda m: url_of_message(m.pk), main=True, phone="m-a")
     subject = Column(gettext_lazy("Subject"), phone="m-full")
     sender = AddressColumn(gettext_lazy("Sender"), wide=True, muted=True, phone="m-hide")
@@ -122,6 +126,16 @@ class MessageTable(Table):
     request_ip = Column(gettext_lazy("Request IP"), width="cw-7", wide=True, muted=True, phone="m-hide")
     send_ip = Column(gettext_lazy("Send IP"), width="cw-7", wide=True, muted=True, phone="m-hide")
     last_reply = CodeColumn(gettext_lazy("Last reply"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.on_demand:
+            self.columns.hide(name)
+
+    def choose(self, names: Sequence[str]) -> None:
+        for name in self.on_demand:
+            self.columns.show(name)
+        super().choose(names)
 
 
 def url_of_message(message_id: int) -> str:

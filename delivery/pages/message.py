@@ -40,7 +40,7 @@ def _context(request: HttpRequest, pk: int) -> dict[str, Any]:
         "attempts": attempts,
         "task": task,
         "taken": last.at - attempts[0].at if last and len(attempts) > 1 else None,
-        "version": TemplateVersion.objects.filter(pk=message.version_id).select_related("template").first(),
+        "template_version": TemplateVersion.objects.filter(pk=message.version_id).select_related("template").first(),
         "api_user": ApiUser.objects.filter(pk=message.api_user_id).first(),
         "values": merged(task.defaults if task else {}, message.variables),
         "to_field": message.to_field.split(", ") if message.to_field else [],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -17,14 +18,15 @@ from console.badges import Tone
 from console.context import ALIVE_SECONDS
 from console.menu import Section
 from console.models import Account, Heartbeat
-from console.registry import Page, register
-from console.tables import Table
-from console.views import count_text, page_url
+from console.registry import Page, pages, register
+from console.tables import Progress, ProgressColumn, Table
+from console.templatetags.posthorn import num, percent
+from console.views import count_text
 from delivery.badges import MESSAGE, clock
 from delivery.models import HeldBy, Status
 from delivery.models.status import TASK_UNDER_WAY
 from delivery.pages.email_status import status_url
-from delivery.pages.tasks import TaskTable, rows, task_url
+from delivery.pages.tasks import TaskTable, progress, rows, task_url, whole
 from delivery.services import overview as service
 
 UNDER_WAY_SHOWN = 10
@@ -58,11 +60,19 @@ class Step:
     here: bool = False
 
 
+def under_way(task: Any) -> Progress:
+    """The list's bar, with the whole beside it: there is no column of requests here."""
+    of = whole(task)
+    return replace(
+        progress(task), above=_("of %(whole)s · %(share)s") % {"whole": num(of), "share": percent(task.done, of)}
+    )
+
+
 class UnderWayTable(Table):
     """The list's own columns, without what is for the list alone."""
 
     subject = TaskTable.base_columns["subject"]
-    progress = TaskTable.base_columns["progress"]
+    progress = ProgressColumn(TaskTable.base_columns["progress"].verbose_name, progress=under_way)
     status = TaskTable.base_columns["status"]
 
 
@@ -105,9 +115,7 @@ def _kpis(figures: dict[str, int]) -> list[dict[str, Any]]:
         }
         for status in service.FIGURES
     ]
-    under_way = figures.get(Status.SENDING, 0) + figures.get(Status.HELD, 0)
-    url = status_url(status=[Status.SENDING.value, Status.HELD.value])
-    return [*made, {"title": _("On their way"), "count": under_way, "share": requests, "url": url}]
+    return made
 
 
 def _states(waits: service.Line) -> list[tuple[str, int, str]]:
@@ -132,6 +140,7 @@ def _well(waits: service.Line) -> str:
 
 def _attention(request: HttpRequest, account: Account, waits: service.Line, now: dt.datetime) -> list[Attention]:
     found: list[Attention] = []
+    link = _links(request)
     since = now - dt.timedelta(seconds=ALIVE_SECONDS)
     if not Heartbeat.objects.filter(part="deliver", beat_at__gte=since).exists():
         found.append(
@@ -146,15 +155,15 @@ def _attention(request: HttpRequest, account: Account, waits: service.Line, now:
         text = ngettext("%(n)s mail is held.", "%(n)s mails are held.", held) % {"n": count_text(held)}
         since_text = _("Since %s.") % clock(account.sending_stopped_at)
         found.append(
-            Attention("bad", _("All sending is stopped"), f"{since_text} {text}", page_url("account"), _("Account"))
+            Attention("bad", _("All sending is stopped"), f"{since_text} {text}", link("account"), _("Account"))
         )
     held = waits.held.get(HeldBy.DOMAIN_UNVERIFIED, 0)
     for domain in service.pending_domains():
         title = _("%s lost its records") if domain.problem else _("%s is pending verification")
         text = domain.problem or _("Publish its DNS records, then verify it. Nothing can be sent from it before.")
         tone: Tone = "bad" if domain.problem else "warn"
-        link = page_url("domain", domain.pk)
-        found.append(Attention(tone, title % domain, text, link, _("DNS records")))
+        here = link("domain", domain.pk)
+        found.append(Attention(tone, title % domain, text, here, _("DNS records")))
     if held:
         text = ngettext("%(n)s mail is held", "%(n)s mails are held", held) % {"n": count_text(held)}
         found.append(
@@ -171,56 +180,67 @@ def _attention(request: HttpRequest, account: Account, waits: service.Line, now:
     return found
 
 
+def _links(request: HttpRequest) -> Callable[..., str]:
+    """Gives the URL of a page by name; "" where there is none, or the person may not open it."""
+
+    def link(name: str, *args: Any) -> str:
+        page = pages().get(name)
+        return reverse(name, args=args) if page is not None and page.allows(request.user) else ""
+
+    return link
+
+
 def _steps(request: HttpRequest, steps: service.Steps) -> list[Step]:
     """Domain → verified → address → template → group → task; the first that is not done is the next."""
+    link = _links(request)
     wanted = [
         (
             steps.domain,
             _("Create a sender domain"),
             _("A domain or subdomain of yours that the mail comes from."),
-            page_url("domain-new") or page_url("domains"),
+            link("domain-new") or link("domains"),
             _("Create sender domain"),
         ),
         (
             steps.verified,
             _("Verify it"),
             _("Publish the DNS records that its page shows; DNS is asked again every 10 minutes."),
-            page_url("domains"),
+            link("domains"),
             _("Sender domains"),
         ),
         (
             steps.address,
             _("Create a sender address"),
             _("The part before the @, and the name that recipients read."),
-            page_url("address-new") or page_url("addresses"),
+            link("address-new") or link("addresses"),
             _("Create sender address"),
         ),
         (
             steps.template,
             _("Create an email template"),
             _("Typed or uploaded, HTML or plain text, with variables."),
-            page_url("template-new") or page_url("templates"),
+            link("template-new") or link("templates"),
             _("Create template"),
         ),
         (
             steps.group,
             _("Import a recipient group"),
             _("A CSV file or workbook: the first column is the address, the others are variables."),
-            page_url("group-new") or page_url("groups"),
+            link("group-new") or link("groups"),
             _("Create group"),
         ),
         (
             steps.task,
             _("Send the first task"),
             _("One template to one group, and then every recipient's fate on screen."),
-            reverse("task-new"),
+            link("task-new"),
             _("Create sending task"),
         ),
     ]
     following = next((number for number, step in enumerate(wanted) if not step[0]), len(wanted))
     return [
-        Step(title, text, done, link, label, here=number == following)
-        for number, (done, title, text, link, label) in enumerate(wanted)
+        Step(title, text, done, url, label, here=number == following)
+        for number, (done, title, text, url, label) in enumerate(wanted)
     ]
 
 

@@ -21,7 +21,14 @@ from delivery.models.status import OPEN
 from delivery.pages.choices import AddressChoice, TemplateChoice, addresses, templates
 from delivery.pages.email_status import MessageTable, annotated
 from delivery.pages.once import first_time, new_nonce
-from delivery.services.regular import MAX_RECIPIENTS, MAX_VARIABLES, NewRegular, RegularRefused, send_regular
+from delivery.services.regular import (
+    MAX_RECIPIENTS,
+    MAX_VARIABLES,
+    NewRegular,
+    RegularRefused,
+    read_recipients,
+    send_regular,
+)
 from delivery.services.texts import LABEL_LENGTH, SUBJECT_LENGTH
 
 
@@ -68,6 +75,14 @@ class RegularForm(forms.Form):
         assert isinstance(template, forms.ModelChoiceField) and isinstance(sender, forms.ModelChoiceField)
         template.queryset = templates(most_variables=MAX_VARIABLES)
         sender.queryset = addresses()
+
+    def clean_recipients(self) -> str:
+        text = str(self.cleaned_data["recipients"])
+        try:
+            read_recipients(text)
+        except RegularRefused as refused:
+            raise forms.ValidationError(str(refused).split("\n")) from None
+        return text
 
 
 def regular(request: HttpRequest) -> HttpResponse:

@@ -98,8 +98,8 @@ def _under(task: Any) -> str:
         )
     if task.status == TaskStatus.FAILED:
         return str(task.failure)
-    if task.status == TaskStatus.SENDING and not task.expanded:
-        return _("recipients are being read")
+    if task.status in (TaskStatus.SENDING, TaskStatus.WAITING) and not task.expanded:
+        return _("%s in the group, being read") % count_text(whole(task))
     if task.status == TaskStatus.STOPPED and task.ended_at is None:
         return _("what was tried already goes its way to the end")
     return ""
@@ -112,7 +112,7 @@ def actions(task: Task) -> list[RowAction]:
     if task.status == TaskStatus.PAUSED:
         found.append(_action(_("Resume"), "task-resume", task, "player-play"))
     if task.requested:
-        found.append(RowAction(_("Emails of this task"), emails_url(task), icon="mail"))
+        found.append(RowAction(_("Emails"), emails_url(task), icon="mail"))
     if task.status in TASK_UNDER_WAY:
         url = reverse("task-stop", args=[task.pk])
         found.append(RowAction(_("Stop for good…"), url, "player-stop", "delivery.send", danger=True))

@@ -22,7 +22,7 @@ from delivery.models import (
 
 # Waiting rows that are looked at; more are "over 100,000".
 COUNTED = 100_000
-FIGURES = (Status.DELIVERED, Status.SOFT_BOUNCE, Status.INVALID)
+FIGURES = (Status.DELIVERED, Status.SOFT_BOUNCE, Status.INVALID, Status.SENDING, Status.HELD)
 
 
 @dataclass(frozen=True, slots=True)
