@@ -140,7 +140,11 @@ def ask_for_expansion(task_id: int) -> None:
 def start(task_id: int, *, now: dt.datetime) -> bool:
     """Fix who is in the task and with which template version. True when it may be expanded."""
     with transaction.atomic():
-        task = Task.objects.select_for_update(of=("self",)).select_related("group", "template").get(pk=task_id)
+        task = (
+            Task.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("group", "template")
+            .get(pk=task_id)
+        )
         if task.status == TaskStatus.WAITING:
             if task.group is None or task.template is None or task.template.current_id is None:
                 _fail(task, _("The group or the template was deleted before the task began."), now)
@@ -186,7 +190,7 @@ def expand(task_id: int, *, now: dt.datetime) -> int:
         except Exception as error:
             log.exception("task_failed", task=task_id)
             with transaction.atomic():
-                task = Task.objects.select_for_update(of=("self",)).get(pk=task_id)
+                task = Task.objects.select_for_update(of=("self",), no_key=True).get(pk=task_id)
                 _fail(task, f"{type(error).__name__}: {error}", now)
             return made
         if count is None:
@@ -197,7 +201,7 @@ def expand(task_id: int, *, now: dt.datetime) -> int:
 def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
     """One chunk; None when there is nothing left to do here (all done, stopped, or another expander is at it)."""
     task = (
-        Task.objects.select_for_update(of=("self",), skip_locked=True)
+        Task.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
         .select_related("api_user", "sender_address__domain", "version")
         .filter(pk=task_id)
         .first()
@@ -232,16 +236,18 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
         control_percent=task.control_percent,
         turn=task.first_turn + task.requested,
     )
+    last = len(rows) < CHUNK
+    if last:
+        # Whoever settles the last row looks whether the task is expanded, and we whether rows are left: this lock lets
+        # one of the two see what the other did. In the order in which move_counts locks, and before it.
+        list(TaskCount.objects.select_for_update().filter(task=task).order_by("status"))
     make_messages(request, wanted, now=now)
     task.requested += len(rows)
     if rows:
         task.cursor = rows[-1][0]
-    task.expanded = len(rows) < CHUNK
+    task.expanded = last
     task.save(update_fields=["requested", "cursor", "expanded"])
     if task.expanded:
-        # Whoever settles the last row looks whether the task is expanded, and we whether rows are left: this lock lets
-        # one of the two see what the other did.
-        list(TaskCount.objects.select_for_update().filter(task=task).order_by("status"))
         end_tasks([task.pk], now=now)
     return len(rows)
 
