@@ -173,10 +173,12 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> None:
 def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:
     if not tried:
         return
-    with cursor.copy(
-        "COPY delivery_attempt (message_id, number, at, seconds, outcome, reason, rule, phase, code, enhanced, reply, "
-        "mx_host, remote_ip, send_ip, tls, conversation, next_at) FROM STDIN"
-    ) as copy:
+    columns = (
+        "delivery_attempt (message_id, number, at, seconds, outcome, reason, rule, phase, code, enhanced, reply, "
+        "mx_host, remote_ip, send_ip, tls, conversation, next_at)"
+    )
+    # Django does not translate what COPY raises, and the caller tries again on its errors.
+    with connection.wrap_database_errors, cursor.copy(f"COPY {columns} FROM STDIN") as copy:
         for one in tried:
             exchange, verdict = one.exchange, one.verdict
             if exchange is None or verdict is None:

@@ -11,6 +11,8 @@ from django.db import connection
 from delivery.models import TaskStatus
 from delivery.models.status import OPEN
 
+_MAY_END = [TaskStatus.SENDING, TaskStatus.STOPPED, TaskStatus.FAILED]
+
 
 def move_counts(deltas: Iterable[tuple[int, str, int]]) -> None:
     """Add to the counts of tasks: (task id, status, delta). In the transaction that moves the rows, and last in it:
@@ -35,7 +37,7 @@ def move_counts(deltas: Iterable[tuple[int, str, int]]) -> None:
 def end_tasks(task_ids: Iterable[int], *, now: dt.datetime) -> None:
     """End those of these tasks that have no row left to settle. In the transaction that moved their counts.
 
-    A stopped task keeps its status and gets its end; one that sends becomes done.
+    A stopped or failed task keeps its status and gets its end; one that sends becomes done.
     """
     wanted = sorted(set(task_ids))
     if not wanted:
@@ -53,7 +55,7 @@ def end_tasks(task_ids: Iterable[int], *, now: dt.datetime) -> None:
                 TaskStatus.SENDING,
                 TaskStatus.DONE,
                 wanted,
-                [TaskStatus.SENDING, TaskStatus.STOPPED],
+                _MAY_END,
                 [status.value for status in OPEN],
             ],
         )
@@ -64,7 +66,7 @@ def end_all(*, now: dt.datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM delivery_task WHERE expanded AND ended_at IS NULL AND status = ANY(%s)",
-            [[TaskStatus.SENDING, TaskStatus.STOPPED]],
+            [_MAY_END],
         )
         task_ids = [row[0] for row in cursor.fetchall()]
     end_tasks(task_ids, now=now)

@@ -166,7 +166,8 @@ _WAITING_COLUMNS = (
 
 
 def _copy(cursor: Any, columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    with cursor.copy(f"COPY {columns} FROM STDIN") as copy:
+    # Django does not translate what COPY raises; callers try again on its errors.
+    with connection.wrap_database_errors, cursor.copy(f"COPY {columns} FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
 

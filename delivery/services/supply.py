@@ -9,6 +9,7 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from console import heartbeat
+from delivery.engine.claim import GRACE_SECONDS
 
 
 def top_up() -> int:
@@ -33,7 +34,8 @@ def mail_is_due() -> bool:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM delivery_waiting WHERE state = 0) "
             "OR EXISTS (SELECT FROM delivery_waiting WHERE state = 1 AND due <= clock_timestamp()) "
-            "OR EXISTS (SELECT FROM delivery_waiting WHERE state = 3 AND claim_deadline < clock_timestamp() - "
-            "interval '30 seconds')"
+            "OR EXISTS (SELECT FROM delivery_waiting "
+            "WHERE state = 3 AND claim_deadline < clock_timestamp() - %s * interval '1 second')",
+            [GRACE_SECONDS],
         )
         return bool(cursor.fetchone()[0])

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import structlog
-from django.db import DatabaseError, connection, transaction
+from django.db import Error as DatabaseError
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
+from console import ids
 from console.models import Account, ApiUser
 from delivery import templating
 from delivery.models import (
@@ -41,6 +44,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 CHUNK = 5000
+# Between tries of a chunk that the database did not take.
+RETRY_SECONDS = (0.1, 1.0, 5.0)
 
 
 class TaskRefused(ValueError):
@@ -178,15 +183,20 @@ def expand(task_id: int, *, now: dt.datetime) -> int:
     """Make the rows of a task, chunk after chunk, until its group is through; give the number made by this call."""
     if not start(task_id, now=now):
         return 0
-    made = 0
+    made = failures = 0
     while True:
         try:
             with transaction.atomic():
                 count = _expand_chunk(task_id, now=now)
-        except DatabaseError:
-            # Nothing was moved; the tidying job asks again within a minute.
-            log.exception("expansion_interrupted", task=task_id)
-            raise
+        except (DatabaseError, ids.NoNodeFree) as error:
+            # Nothing was moved. What passes is waited for; after that the tidying job asks again within a minute.
+            failures += 1
+            log.warning("expansion_interrupted", task=task_id, error=str(error).strip())
+            if failures > len(RETRY_SECONDS):
+                raise
+            connection.close_if_unusable_or_obsolete()
+            time.sleep(RETRY_SECONDS[failures - 1])
+            continue
         except Exception as error:
             log.exception("task_failed", task=task_id)
             with transaction.atomic():
@@ -195,7 +205,7 @@ def expand(task_id: int, *, now: dt.datetime) -> int:
             return made
         if count is None:
             return made
-        made += count
+        made, failures = made + count, 0
 
 
 def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
@@ -238,9 +248,7 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
     )
     last = len(rows) < CHUNK
     if last:
-        # Whoever settles the last row looks whether the task is expanded, and we whether rows are left: this lock lets
-        # one of the two see what the other did. In the order in which move_counts locks, and before it.
-        list(TaskCount.objects.select_for_update().filter(task=task).order_by("status"))
+        _lock_counts(task)
     make_messages(request, wanted, now=now)
     task.requested += len(rows)
     if rows:
@@ -252,9 +260,18 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
     return len(rows)
 
 
+def _lock_counts(task: Task) -> None:
+    """Whoever settles the last row looks whether the task is expanded, and we whether rows are left: this lock lets
+    one of the two see what the other did. In the order in which move_counts locks, and before it."""
+    list(TaskCount.objects.select_for_update().filter(task=task).order_by("status"))
+
+
 def _fail(task: Task, why: str, now: dt.datetime) -> None:
-    task.status, task.failure, task.ended_at = TaskStatus.FAILED, why[:500], now
-    task.save(update_fields=["status", "failure", "ended_at"])
+    """No more rows are made. Those that were go their way, and the task ends with the last of them."""
+    task.status, task.failure, task.expanded = TaskStatus.FAILED, why[:500], True
+    task.save(update_fields=["status", "failure", "expanded"])
+    _lock_counts(task)
+    end_tasks([task.pk], now=now)
 
 
 def pause(task: Task, *, cause: PauseCause, by: str = "") -> None:
