@@ -182,6 +182,8 @@ MX_PORT = env.int("MX_PORT", default=25)
 EHLO_NAME = env.str("EHLO_NAME", default="")  # empty: this machine's own name
 SENDING_IPS = env.list("SENDING_IPS", default=[])  # published in SPF records; empty: whatever the system routes by
 MAIL_HOST = env.str("MAIL_HOST", default="localhost")  # the host that bounce domains' MX records name
+# What servers answered, until it is in the database. On a local disk that outlives the process.
+JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(VAR / "journal")))
 # The simulator's domain: mail to it counts towards no quota and is retried within seconds.
 SIMULATOR = env.bool("SIMULATOR", default=EMBEDDED)
 SIMULATOR_DOMAIN = env.str("SIMULATOR_DOMAIN", default="simulator.test")

@@ -10,4 +10,4 @@ class DeliveryConfig(AppConfig):
         from console import supervisor
         from delivery.services import supply
 
-        supervisor.ticks.append(supply.top_up)
+        supervisor.ticks.append(supply.keep_supplied)

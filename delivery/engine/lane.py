@@ -8,11 +8,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
+
 from delivery.engine.claim import Claimed
 from delivery.engine.session import Connection, NotTried, SmtpFailed, Timeouts
 from delivery.engine.shape import Limits
 from delivery.engine.smtp import connect
 from delivery.engine.types import Exchange, Phase, Reply, Site
+
+log = structlog.get_logger()
 
 # A connection waits this long for more mail before it says goodbye.
 IDLE_SECONDS = 2.0
@@ -128,7 +132,8 @@ class Lane:
                 self.done(ready, None)
                 return connection
             except asyncio.CancelledError:
-                # What was on the wire is left to the claim's deadline: whether it was taken, nobody can say now.
+                # Left to the claim's deadline: whether the server took it, nobody can say now.
+                log.warning("possible_double", message=ready.claimed.message_id)
                 raise
             if not exchange.stale:
                 self.done(ready, exchange)

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from console import heartbeat
 from console.models import Account, ApiUser
-from delivery.engine import claim, route, shape, sites
+from delivery.engine import claim, journal, route, shape, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import classify
 from delivery.engine.compose import Letter
@@ -94,6 +94,8 @@ class Engine:
 
     async def run(self, seconds: float) -> Report:
         started = time.monotonic()
+        await self._in(self.settling, self._replay)
+        self.journal = journal.Journal(settings.JOURNAL_DIR, self.worker)
         self.store = await self._in(self.claiming, Store)
         self.resolver = route.make_resolver(settings.DNS_SERVERS, settings.DNS_TIMEOUT)
         settler = asyncio.create_task(self._settle_results())
@@ -105,6 +107,14 @@ class Engine:
         self.report.seconds = time.monotonic() - started
         log.info("engine_ended", settled=self.report.settled, seconds=round(self.report.seconds, 1))
         return self.report
+
+    def _replay(self) -> None:
+        """Settle what engines that were killed on this machine had been told and could not write down."""
+        for path, entries in journal.orphans(settings.JOURNAL_DIR):
+            kept = settle(entries, now=timezone.now())
+            path.unlink(missing_ok=True)
+            if entries:
+                log.warning("journal_replayed", page=path.name, entries=len(entries), settled=kept)
 
     # --- claim
 
@@ -284,9 +294,9 @@ class Engine:
     def _decided(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> None:
         simulator = settings.SIMULATOR and one.receiving_domain == settings.SIMULATOR_DOMAIN
         hours = self.store.account.retry_hours
-        self.results.put_nowait(
-            decide(one, exchange, verdict, now=timezone.now(), retry_hours=hours, simulator=simulator)
-        )
+        settled = decide(one, exchange, verdict, now=timezone.now(), retry_hours=hours, simulator=simulator)
+        self.journal.append(settled)
+        self.results.put_nowait(settled)
 
     def _give_back(self, one: Claimed) -> None:
         self.results.put_nowait(Settled(one, Status.SENDING))
@@ -321,10 +331,12 @@ class Engine:
                 await self._in(self.settling, _hang_up)
                 if time.monotonic() > give_up:
                     self.report.lost += len(batch)
+                    self.journal.done(batch)
                     return
                 await asyncio.sleep(1)
             else:
                 break
+        self.journal.done(batch)
         self.report.settled += kept
         self.report.lost += len(batch) - kept
         for one in batch:
@@ -358,6 +370,7 @@ class Engine:
             await self._in(pool, _hang_up)
             pool.shutdown()
         self.composing.shutdown()
+        self.journal.close()
 
     async def _in(self, pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
         self._loop = asyncio.get_running_loop()

@@ -40,6 +40,8 @@ class Settled:
     verdict: Verdict | None = None
     # None: not tried (suppressed, or given back).
     exchange: Exchange | None = None
+    # Where it stands in the journal; 0: nowhere.
+    page: int = 0
 
     @property
     def attempts(self) -> int:

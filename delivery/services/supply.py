@@ -29,6 +29,11 @@ def top_up() -> int:
     return missing
 
 
+def keep_supplied() -> None:
+    """What the supervisor calls at every tick."""
+    top_up()
+
+
 def mail_is_due() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(

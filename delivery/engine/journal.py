@@ -1,0 +1,189 @@
+"""The worker's own journal: what servers answered, kept until PostgreSQL has it.
+
+Each decision is appended with one write before anything else is done with it. When the worker is killed between the
+server's "250" and the settling, the next engine on this machine reads the journal first, so the mail is not sent
+again. There is no fsync: a loss of power is not covered, a killed process is.
+
+A journal is pages of files. A page whose entries are all settled is deleted or emptied, so what lies there is what is
+not settled. A live owner holds a lock on its pages; a lock dies with its process, so what can be locked is orphaned.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from delivery.engine.claim import Claimed
+from delivery.engine.settle import Settled
+from delivery.engine.types import Exchange, Phase, Reply, Verdict
+from delivery.models import Status
+
+log = structlog.get_logger()
+
+PAGE_BYTES = 2**20
+
+
+class Journal:
+    """Of one engine. Not for use by two threads."""
+
+    def __init__(self, directory: Path, worker: int) -> None:
+        self.directory = directory
+        self.worker = worker
+        self._number = 0
+        self._file = -1
+        self._size = 0
+        # Page number → (path, descriptor, entries not settled).
+        self._pages: dict[int, tuple[Path, int]] = {}
+        self._open_entries: dict[int, int] = {}
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._turn_page()
+
+    def append(self, settled: Settled) -> None:
+        """Write one decision down, complete or not at all as far as a reader is concerned (it ends with a newline)."""
+        line = (json.dumps(_as_dict(settled), ensure_ascii=False, default=str) + "\n").encode(errors="replace")
+        os.write(self._file, line)
+        settled.page = self._number
+        self._open_entries[self._number] += 1
+        self._size += len(line)
+        if self._size > PAGE_BYTES:
+            self._turn_page()
+
+    def done(self, batch: Iterable[Settled]) -> None:
+        """These are in the database: forget them."""
+        for settled in batch:
+            if settled.page:
+                self._open_entries[settled.page] -= 1
+        for number in [number for number, count in self._open_entries.items() if count == 0]:
+            if number != self._number:
+                self._close(number)
+            elif self._size:
+                os.ftruncate(self._file, 0)
+                self._size = 0
+
+    def close(self) -> None:
+        """At an orderly end. Pages with entries stay for the next engine."""
+        for number in list(self._pages):
+            self._close(number)
+
+    def _turn_page(self) -> None:
+        self._number += 1
+        path = self.directory / f"{self.worker}-{self._number}.journal"
+        # O_APPEND: after a truncation the next write begins at the start.
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._pages[self._number] = (path, self._file)
+        self._open_entries[self._number] = 0
+        self._size = 0
+
+    def _close(self, number: int) -> None:
+        path, descriptor = self._pages.pop(number)
+        if self._open_entries.pop(number) == 0:
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def orphans(directory: Path) -> Iterator[tuple[Path, list[Settled]]]:
+    """Pages left behind by engines that are gone, with their entries. Locked while the caller works on them; to be
+    deleted by `forget` when they are settled."""
+    for path in sorted(directory.glob("*.journal")) if directory.is_dir() else []:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            continue
+        try:
+            yield path, list(_read(path))
+        finally:
+            os.close(descriptor)
+
+
+def _read(path: Path) -> Iterator[Settled]:
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return  # the write was cut short by the kill; its reply was not acted upon
+            try:
+                yield _from_dict(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                log.warning("journal_line_unreadable", page=path.name)
+
+
+def _as_dict(settled: Settled) -> dict[str, Any]:
+    one, exchange = settled.claimed, settled.exchange
+    return {
+        "id": one.message_id,
+        "token": one.token,
+        "task": one.task_id,
+        "attempts": one.attempts,
+        "was_answered": one.answered,
+        "had_expires_at": one.expires_at.isoformat() if one.expires_at else None,
+        "recipient": one.recipient,
+        "sender_domain": one.sender_domain_id,
+        "api_user": one.api_user_id,
+        "receiving_domain": one.receiving_domain_id,
+        "status": settled.status.value,
+        "reason": str(settled.reason),
+        "last_reply": settled.last_reply,
+        "due": settled.due.isoformat() if settled.due else None,
+        "expires_at": settled.expires_at.isoformat() if settled.expires_at else None,
+        "answered": settled.answered,
+        "verdict": asdict(settled.verdict) if settled.verdict else None,
+        "exchange": asdict(exchange) if exchange else None,
+    }
+
+
+def _from_dict(kept: dict[str, Any]) -> Settled:
+    claimed = Claimed(
+        message_id=kept["id"],
+        token=kept["token"],
+        safe_until=0.0,
+        task_id=kept["task"],
+        limit_group_id=0,
+        attempts=kept["attempts"],
+        answered=kept["was_answered"],
+        expires_at=_moment(kept["had_expires_at"]),
+        api_user_id=kept["api_user"],
+        version_id=0,
+        sender_domain_id=kept["sender_domain"],
+        receiving_domain_id=kept["receiving_domain"],
+        receiving_domain="",
+        recipient=kept["recipient"],
+        sender="",
+        sender_name="",
+        subject="",
+        to_field="",
+        variables={},
+    )
+    exchange = kept["exchange"]
+    if exchange is not None:
+        reply = exchange["reply"]
+        exchange["reply"] = Reply(reply["code"], reply["enhanced"], reply["text"], Phase(reply["phase"]))
+        exchange["conversation"] = [(phase, text) for phase, text in exchange["conversation"]]
+        exchange = Exchange(**exchange)
+    return Settled(
+        claimed=claimed,
+        status=Status(kept["status"]),
+        reason=kept["reason"],
+        last_reply=kept["last_reply"],
+        due=_moment(kept["due"]),
+        expires_at=_moment(kept["expires_at"]),
+        answered=kept["answered"],
+        verdict=Verdict(**kept["verdict"]) if kept["verdict"] else None,
+        exchange=exchange,
+    )
+
+
+def _moment(text: str | None) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(text) if text else None
