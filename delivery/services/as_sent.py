@@ -11,8 +11,7 @@ from django.conf import settings
 
 from console.models import Account, ApiUser
 from delivery.engine.claim import Claimed
-from delivery.engine.run import letter
-from delivery.engine.store import TaskFacts, composer_of
+from delivery.engine.store import TaskFacts, composer_of, letter
 from delivery.models import Message, Task, TemplateVersion
 from delivery.tokens import Tokens
 
