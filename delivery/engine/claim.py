@@ -166,11 +166,25 @@ def resting_tasks() -> tuple[list[int], list[int]]:
     ]
 
 
-def claim(groups: dict[int, int], *, limit: int) -> list[Claimed]:
-    """Take up to `groups[id]` ready rows of each group, `limit` in all: trigger mail first, then by turn."""
+def give_back(token: int) -> int:
+    """Make ready what was claimed with this token and never handed on; gives the count."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE delivery_waiting SET state = %s, claim_token = NULL, claim_deadline = NULL "
+            "WHERE claim_token = %s AND state = %s",
+            [Waiting.State.READY, token, Waiting.State.CLAIMED],
+        )
+        return int(cursor.rowcount)
+
+
+def claim(groups: dict[int, int], *, limit: int, token: int = 0) -> list[Claimed]:
+    """Take up to `groups[id]` ready rows of each group, `limit` in all: trigger mail first, then by turn.
+
+    With a `token` of the caller's, what was taken can be given back even when this call fails half way.
+    """
     if not groups or limit <= 0:
         return []
-    token = new_token()
+    token = token or new_token()
     taken_at = time.monotonic()
     paused, stopped = resting_tasks()
     with transaction.atomic(), connection.cursor() as cursor:

@@ -66,10 +66,14 @@ class Lane:
             self.running.add(task)
             task.add_done_callback(self.running.discard)
 
-    async def close(self, *, seconds: float) -> None:
-        """Give back what has not begun, and let what is on the wire end, for so long."""
+    def give_back(self) -> None:
+        """Give back what has not begun."""
         while self.queue:
             self.done(self.queue.popleft(), None)
+
+    async def close(self, *, seconds: float) -> None:
+        """Give back what has not begun, and let what is on the wire end, for so long."""
+        self.give_back()
         for _round in range(2):
             if self.running:
                 _ended, late = await asyncio.wait(self.running, timeout=seconds)

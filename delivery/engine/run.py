@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,20 +19,18 @@ from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
+from django.db import DataError, IntegrityError, connection
 from django.db import Error as DatabaseError
-from django.db import connection
 from django.utils import timezone
 
 from console import heartbeat
-from console.models import Account, ApiUser
 from delivery.engine import claim, journal, route, shape, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import classify
-from delivery.engine.compose import Letter
 from delivery.engine.lane import Lane, Outside, Ready, unreachable
 from delivery.engine.session import Timeouts
 from delivery.engine.settle import Settled, decide, settle
-from delivery.engine.store import Store, TaskFacts
+from delivery.engine.store import Store
 from delivery.engine.types import Exchange, Phase, Verdict
 from delivery.models import Status
 from suppression import services as suppression
@@ -53,7 +51,10 @@ IDLE_SECONDS = 5.0
 POLL_SECONDS = 0.25
 BEAT_SECONDS = 2.0
 WAKE_SECONDS = 0.5
+# An end in order: lookups, then what is on the wire, then settling; the last two have their share of the whole.
 STOP_SECONDS = 15.0
+LOOKUP_SECONDS = 3.0
+SETTLING_SECONDS = 3.0
 
 
 @dataclass
@@ -87,6 +88,7 @@ class Engine:
         self.results: asyncio.Queue[Settled] = asyncio.Queue()
         self.in_flight = 0
         self.bytes_in_flight = 0
+        self.stopping = False
         self.workers = 1
         self.report = Report()
         self.room = asyncio.Event()
@@ -125,11 +127,13 @@ class Engine:
             if room < CLAIM_AT_ONCE // 3 or self.bytes_in_flight > BYTES_IN_FLIGHT:
                 self.room.clear()
                 await _wait_for(self.room, POLL_SECONDS)
-                continue
+                if time.monotonic() < self._beat_at:
+                    continue
+                room = 0  # servers that keep us waiting must not make us look dead
             try:
                 batch = await self._in(self.claiming, self._take, room)
-            except DatabaseError as error:
-                log.warning("claim_failed", error=str(error))
+            except Exception as error:
+                log.warning("claim_failed", error=str(error).strip(), exc_info=not isinstance(error, DatabaseError))
                 await self._in(self.claiming, _hang_up)
                 await asyncio.sleep(1)
                 continue
@@ -147,9 +151,11 @@ class Engine:
                 await asyncio.sleep(POLL_SECONDS if not batch else POLL_SECONDS / 5)
 
     _beat_at = _wake_at = 0.0
+    # Of a claim whose rows have not been handed on.
+    _token = 0
 
     def _take(self, room: int) -> list[Claimed]:
-        """In the claiming thread: one pass of claims, with what composing them needs."""
+        """In the claiming thread: one pass of claims, with what composing them needs. No room: only a sign of life."""
         now = time.monotonic()
         if now >= self._beat_at:
             self.workers = claim.beat(self.worker, self.name)
@@ -158,13 +164,21 @@ class Engine:
         if now >= self._wake_at:
             claim.wake(timezone.now())
             self._wake_at = now + WAKE_SECONDS
+        if self._token:
+            claim.give_back(self._token)
+            self._token = 0
+        if not room:
+            return []
         held = claim.take_shares(self.worker, claim.groups_with_mail(), shares=self.workers)
         if not held:
             return []
         each = max(20, room // len(held))
-        batch = claim.claim(dict.fromkeys(held, each), limit=room)
+        self._token = claim.new_token()
+        batch = claim.claim(dict.fromkeys(held, each), limit=room, token=self._token)
         self.store.load(batch)
-        return self._without_stopped(batch)
+        batch = self._without_stopped(batch)
+        self._token = 0
+        return batch
 
     def _without_stopped(self, batch: list[Claimed]) -> list[Claimed]:
         """Second look at what may have changed since the request: suppression lists, and what holds mail."""
@@ -196,26 +210,33 @@ class Engine:
     # --- route, compose, sign
 
     async def _dispatch(self, domain_id: int, bundle: list[Claimed]) -> None:
-        """Take mail for one domain to the lane of its site."""
+        """Take mail for one domain to the lane of its site; whatever happens, none of it is forgotten."""
+        rest = deque(bundle)
         try:
-            way = await self._route(domain_id, bundle[0].receiving_domain)
+            await self._hand_on(domain_id, rest)
+        except Exception as error:
+            log.warning("dispatch_failed", error=str(error).strip(), exc_info=not isinstance(error, DatabaseError))
+            await asyncio.sleep(1)
+        finally:
+            while rest:
+                self._give_back(rest.popleft())
+
+    async def _hand_on(self, domain_id: int, rest: deque[Claimed]) -> None:
+        try:
+            way = await self._route(domain_id, rest[0].receiving_domain)
         except route.Unroutable as problem:
             exchange = unreachable(problem.reply.text, Phase.DNS)
             exchange.reply = problem.reply
             verdict = Verdict("refused" if problem.permanent else "deferred", problem.reason, "recipient", "dns")
-            for one in bundle:
-                self._decided(one, exchange, verdict)
-            return
-        except DatabaseError as error:
-            log.warning("route_failed", error=str(error))
-            for one in bundle:
-                self._give_back(one)
+            while rest:
+                self._decided(rest.popleft(), exchange, verdict)
             return
         lane = self._lane(way)
-        for start in range(0, len(bundle), BUNDLE):
-            part = bundle[start : start + BUNDLE]
+        while rest and not self.stopping:
+            part = [rest[n] for n in range(min(BUNDLE, len(rest)))]
             composed = await self._in(self.composing, self._compose, part)
             for one, ready in zip(part, composed, strict=True):
+                rest.popleft()
                 if ready is None:
                     self._cannot_compose(one)
                     continue
@@ -259,27 +280,7 @@ class Engine:
 
     def _compose(self, bundle: Sequence[Claimed]) -> list[Ready | None]:
         """In a composing thread. None for a message whose template is not there or can't be filled."""
-        return [self._compose_one(one) for one in bundle]
-
-    def _compose_one(self, one: Claimed) -> Ready | None:
-        store = self.store
-        user = store.api_users.get(one.api_user_id)
-        signer = store.signers.get(one.sender_domain_id)
-        composer = store.composers.get((one.version_id, store.is_batch(one)))
-        task = store.tasks.get(one.task_id) if one.task_id is not None else None
-        if user is None or signer is None or composer is None:
-            return None
-        try:
-            now = time.time()
-            composed = composer.compose(letter(one, user, store.account, task), now)
-            signature = signer.sign(composed.headers, composed.body, int(now))
-        except Exception:
-            # One mail that cannot be built must not stop the others; its row says so.
-            log.exception("compose_failed", message=one.message_id)
-            return None
-        token = store.tokens.bounce(one.message_id)
-        domain = one.sender.rpartition("@")[2]
-        return Ready(one, f"b+{token}@bounce.{domain}", composed.as_bytes(signature), composed.smtputf8)
+        return [self.store.ready(one) for one in bundle]
 
     # --- classify, settle
 
@@ -322,10 +323,24 @@ class Engine:
 
     async def _settle_batch(self, batch: list[Settled]) -> None:
         """Write the batch, again and again while the database is away: until the claims are over, it is still ours."""
+        try:
+            await self._settle_patiently(batch)
+        except Exception:
+            log.exception("unfit_to_settle", messages=[one.claimed.message_id for one in batch][:20])
+            if len(batch) == 1:
+                self.report.lost += 1
+                return
+            # One that the database can't take must not keep the others from being written.
+            for one in batch:
+                await self._settle_batch([one])
+
+    async def _settle_patiently(self, batch: list[Settled]) -> None:
         give_up = min(one.claimed.safe_until for one in batch) + claim.MARGIN_SECONDS + claim.GRACE_SECONDS
         while True:
             try:
                 kept = await self._in(self.settling, lambda: settle(batch, now=timezone.now()))
+            except (DataError, IntegrityError):
+                raise
             except DatabaseError as error:
                 log.warning("settle_failed", error=str(error), messages=len(batch))
                 await self._in(self.settling, _hang_up)
@@ -348,14 +363,20 @@ class Engine:
         return self.stop_file is not None and self.stop_file.exists()
 
     async def _wind_up(self, settler: asyncio.Task[None], dispatches: set[asyncio.Task[None]]) -> None:
-        """Let what is on the wire end, give back the rest, settle all."""
+        """Let what is on the wire end, give back the rest, settle all; within STOP_SECONDS in all."""
+        self.stopping = True
+        until = time.monotonic() + STOP_SECONDS
+        for lane in self.lanes.values():
+            lane.give_back()
         if dispatches:
-            _ended, late = await asyncio.wait(dispatches, timeout=STOP_SECONDS)
+            _ended, late = await asyncio.wait(dispatches, timeout=LOOKUP_SECONDS)
             for task in late:
                 task.cancel()
-        await asyncio.gather(*(lane.close(seconds=STOP_SECONDS) for lane in self.lanes.values()))
+            await asyncio.gather(*late, return_exceptions=True)
+        patience = until - time.monotonic() - SETTLING_SECONDS
+        await asyncio.gather(*(lane.close(seconds=patience) for lane in self.lanes.values()))
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
                 await self.results.join()
         except TimeoutError:
             log.error("unsettled_at_end", messages=self.results.qsize())
@@ -375,28 +396,6 @@ class Engine:
     async def _in(self, pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
         self._loop = asyncio.get_running_loop()
         return await self._loop.run_in_executor(pool, call, *arguments)
-
-
-def letter(one: Claimed, user: ApiUser, account: Account, task: TaskFacts | None) -> Letter:
-    """What the composer is told of a message."""
-    batch = user.type == ApiUser.Type.BATCH
-    return Letter(
-        message_id=one.message_id,
-        from_address=one.sender,
-        from_name=one.sender_name,
-        recipient=one.recipient,
-        to_field=one.to_field.split(", ") if one.to_field else None,
-        reply_to=user.reply_to,
-        subject=one.subject,
-        values={**task.defaults, **one.variables} if task else one.variables,
-        batch=batch,
-        list_id=task.list_id if task and batch else "",
-        feedback_id=f"{one.task_id or 0}:{one.api_user_id}:{user.type}:posthorn",
-        public_url=settings.PUBLIC_URL,
-        filled=True,
-        track_clicks=account.track_clicks and user.track_clicks,
-        track_opens=account.track_opens and user.track_opens,
-    )
 
 
 def _by_domain(batch: Sequence[Claimed]) -> Iterator[tuple[int, list[Claimed]]]:

@@ -16,11 +16,13 @@ from django.conf import settings
 from console.models import Account, ApiUser
 from delivery import templating
 from delivery.engine.claim import Claimed
-from delivery.engine.compose import Composer
+from delivery.engine.compose import Composer, Letter
 from delivery.engine.dkim import Signer
+from delivery.engine.lane import Ready
 from delivery.models import HeldBy, SenderDomain, Task, TemplateVersion
 from delivery.services import dkim_keys
 from delivery.tokens import Tokens
+from delivery.values import merged
 
 log = structlog.get_logger()
 
@@ -69,6 +71,27 @@ class Store:
                 self.tasks[task.pk] = TaskFacts(task.defaults, f"g{task.group_id or 0}.{host}")
         self._load_composers({(one.version_id, self.is_batch(one)) for one in batch} - self.composers.keys())
 
+    def ready(self, one: Claimed) -> Ready | None:
+        """The mail, composed and signed; None when its template or key is not there, or it can't be filled. For any
+        thread: it asks nothing of the database."""
+        user = self.api_users.get(one.api_user_id)
+        signer = self.signers.get(one.sender_domain_id)
+        composer = self.composers.get((one.version_id, self.is_batch(one)))
+        task = self.tasks.get(one.task_id) if one.task_id is not None else None
+        if user is None or signer is None or composer is None:
+            return None
+        try:
+            now = time.time()
+            composed = composer.compose(letter(one, user, self.account, task), now)
+            signature = signer.sign(composed.headers, composed.body, int(now))
+        except Exception:
+            # One mail that cannot be built must not stop the others; its row says so.
+            log.exception("compose_failed", message=one.message_id)
+            return None
+        token = self.tokens.bounce(one.message_id)
+        domain = one.sender.rpartition("@")[2]
+        return Ready(one, f"b+{token}@bounce.{domain}", composed.as_bytes(signature), composed.smtputf8)
+
     def is_batch(self, one: Claimed) -> bool:
         user = self.api_users.get(one.api_user_id)
         return user is not None and user.type == ApiUser.Type.BATCH
@@ -92,7 +115,11 @@ class Store:
         versions = TemplateVersion.objects.in_bulk({version_id for version_id, _batch in wanted})
         for version_id, batch in wanted:
             if version := versions.get(version_id):
-                self.composers[version_id, batch] = composer_of(version, batch=batch, tokens=self.tokens)
+                try:
+                    self.composers[version_id, batch] = composer_of(version, batch=batch, tokens=self.tokens)
+                except Exception:
+                    # Its mails say that they could not be composed; everybody else's go on.
+                    log.exception("template_unfit", version=version_id)
 
     def _changed_signers(self) -> set[int]:
         """Domains whose state is another than when their key was read: a rotation, a verification, a lost record.
@@ -129,3 +156,25 @@ def composer_of(version: TemplateVersion, *, batch: bool, tokens: Tokens) -> Com
     """The composer of a template version, as the engine, the message page and test sends use it."""
     compiled = templating.compile(version.html or None, version.text, batch=batch)
     return Composer(compiled, tokens)
+
+
+def letter(one: Claimed, user: ApiUser, account: Account, task: TaskFacts | None) -> Letter:
+    """What the composer is told of a message."""
+    batch = user.type == ApiUser.Type.BATCH
+    return Letter(
+        message_id=one.message_id,
+        from_address=one.sender,
+        from_name=one.sender_name,
+        recipient=one.recipient,
+        to_field=one.to_field.split(", ") if one.to_field else None,
+        reply_to=user.reply_to,
+        subject=one.subject,
+        values=merged(task.defaults, one.variables) if task else one.variables,
+        batch=batch,
+        list_id=task.list_id if task and batch else "",
+        feedback_id=f"{one.task_id or 0}:{one.api_user_id}:{user.type}:posthorn",
+        public_url=settings.PUBLIC_URL,
+        filled=True,
+        track_clicks=account.track_clicks and user.track_clicks,
+        track_opens=account.track_opens and user.track_opens,
+    )
