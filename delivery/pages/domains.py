@@ -23,7 +23,8 @@ from console.menu import Section, Trouble
 from console.registry import Page, register
 from console.tables import ActionsColumn, MainColumn, NumberColumn, RowAction, StatusColumn, Table, TimeColumn
 from console.views import back, confirm, confirmed
-from delivery.models import DkimKey, SenderDomain
+from delivery.badges import clock
+from delivery.models import DkimKey, DnsRecord, SenderDomain
 from delivery.models.address import ADDRESSES_PER_DOMAIN
 from delivery.pages.domain_records import State, shown
 from delivery.services import domains
@@ -115,12 +116,15 @@ _CREATE = Button(label=gettext_lazy("Create sender domain"), page="domain-new", 
 def domain_page(request: HttpRequest, pk: int) -> HttpResponse:
     domain = get_object_or_404(SenderDomain, pk=pk)
     keys = {f"{key.selector}._domainkey.{domain.name}": key for key in domain.dkim_keys.all()}
-    records = [shown(record, keys) for record in domain.records.all()]
+    ordered = sorted(domain.records.all(), key=lambda record: (record.purpose != DnsRecord.Purpose.DKIM, record.pk))
+    records = [shown(record, keys) for record in ordered]
     needed = [each for each in records if each.record.required]
     wrong = [each for each in needed if each.record.state != State.MATCHES]
     context = {
         "domain": domain,
         "badge": domain_badge(domain),
+        "asked": clock(domain.checked_at) if domain.checked_at else "",
+        "again": clock(domain.next_check_at) if domain.next_check_at else "",
         "records": records,
         "needed": len(needed),
         "wrong": len(wrong),

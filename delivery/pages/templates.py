@@ -229,7 +229,7 @@ def template_page(request: HttpRequest, pk: int) -> HttpResponse:
     frame = urlencode({**{f"v-{name}": value for name, value in values.items()}})
     context = {
         "template": template,
-        "version": version,
+        "shown": version,
         "versions": list(template.versions.defer("source", "html", "text")[:50]),
         "view": view,
         "tabs": [(each, words[each], f"?{urlencode({**asked, 'view': each})}") for each in views],

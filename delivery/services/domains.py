@@ -167,7 +167,8 @@ def verify(domain: SenderDomain, now: dt.datetime, *, asked: bool = True) -> Che
             transaction.on_commit(lambda: _take_up(locked))
     domain.refresh_from_db()
     if became:
-        log.warning("domain_status", domain=domain.name, became=became, problem=domain.problem)
+        tell = log.warning if became == "pending" else log.info
+        tell("domain_status", domain=domain.name, became=became, problem=domain.problem)
     wrong = [record for record in records if record.required and record.state != DnsRecord.State.MATCHES]
     answered = any(record.state != DnsRecord.State.NO_ANSWER for record in records)
     return Checked(domain.verified, became, wrong, answered)

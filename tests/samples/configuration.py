@@ -17,7 +17,28 @@ def domains_listed(n: int) -> None:
     DomainFactory.create_batch(n, records=True)
 
 
-@url_of("domain", "domain-verify", "domain-publish", "domain-delete", "domain-key-new")
+@url_of("domain")
+def domain_of_all_states() -> dict[str, Any]:
+    """One whose records are in every state, with a second key on its way."""
+    domain = domains.add_domain(f"care{next(_added)}.morrowfinch.example")
+    domains.rotate_key(domain)
+    AddressFactory.create_batch(3, domain=domain)
+    spf = domain.records.get(purpose="spf").expected
+    for purpose, state, current in (
+        ("dkim", "missing", "NXDOMAIN"),
+        ("bounce_mx", "differs", "10 mx.others.example"),
+        ("bounce_spf", "matches", spf),
+        ("dmarc", "matches", "v=DMARC1; p=quarantine; rua=mailto:dmarc@morrowfinch.example"),
+        ("spf", "several", f"{spf}\nv=spf1 include:_spf.officemail.example -all"),
+        ("tracking", "not_set", "NODATA"),
+    ):
+        domain.records.filter(purpose=purpose).update(state=state, current=current, checked_at=domain.created_at)
+    domain.problem, domain.checked_at = "The DKIM record is gone.", domain.created_at
+    domain.save()
+    return {"pk": domain.pk}
+
+
+@url_of("domain-verify", "domain-publish", "domain-delete", "domain-key-new")
 def domain() -> dict[str, Any]:
     return {"pk": DomainFactory(records=True).pk}
 
