@@ -11,6 +11,7 @@ from django.utils.encoding import iri_to_uri
 from delivery.models import Message, TemplateVersion
 from delivery.templating import Compiled, compile, link_target
 from delivery.tokens import Tokens
+from delivery.values import merged
 
 # As many template versions as are kept compiled in one process. Versions never change, so nothing here goes stale.
 VERSIONS_KEPT = 200
@@ -40,7 +41,7 @@ def click_target(message_id: int, index: int) -> str | None:
         return None
     version_id, own, defaults = found
     try:
-        target = link_target(_compiled(version_id), index, {**(defaults or {}), **own})
+        target = link_target(_compiled(version_id), index, merged(defaults or {}, own))
     except (TemplateVersion.DoesNotExist, IndexError):
         return None
     return _web_address(target)
