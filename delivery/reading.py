@@ -37,6 +37,11 @@ _NOT_TRIED = {
         gettext_lazy("Correct it in the file and import it again."),
     ),
 }
+# Put on a list between two attempts.
+_SUPPRESSED = {
+    Reason.BLACKLIST: gettext_lazy("Not tried again: the address is on a suppression list."),
+    Reason.UNSUBSCRIBE: gettext_lazy("Not tried again: this person has unsubscribed."),
+}
 _REFUSED = {
     Reason.NOT_EXIST: (
         gettext_lazy("Refused for good: the mailbox or its domain does not exist."),
@@ -107,6 +112,10 @@ def reading(message: Message, last: Attempt | None, due: dt.datetime | None) -> 
             return Reading("warn", "arrow-back-up", tried, _("A soft bounce: the address stays mailable."))
         return Reading("warn", "arrow-back-up", str(lead), _("A soft bounce: the address stays mailable."))
     if message.status == Status.INVALID:
+        if message.attempts and reason in _SUPPRESSED:
+            return Reading(
+                "bad", "x", str(_SUPPRESSED[Reason(reason)]), _("It was put off before, and is given up now.")
+            )
         table = _NOT_TRIED if not message.attempts and reason in _NOT_TRIED else _REFUSED
         lead, rest = table.get(Reason(reason or Reason.OTHER), _REFUSED[Reason.OTHER])
         return Reading("bad", "x", str(lead), str(rest))

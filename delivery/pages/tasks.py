@@ -212,7 +212,7 @@ def task_page(request: HttpRequest, pk: int) -> HttpResponse:
             if counts.get(status)
         ],
         "tried": it.done - it.left_out,
-        "under_way": task.status in TASK_UNDER_WAY or (task.status == TaskStatus.STOPPED and task.ended_at is None),
+        "under_way": task.status in TASK_UNDER_WAY or task.ended_at is None,
         "live": request.GET.get("live") != "0",
         "emails": emails_url(task) if task.requested else "",
         "template_name": template_name(task),

@@ -68,6 +68,12 @@ def test_what_was_not_tried_says_why(status: str, reason: str, held_by: str, wor
     assert words in page(viewer, made)
 
 
+def test_who_unsubscribed_between_two_attempts_is_told_apart(viewer: Client) -> None:
+    made = message(status="invalid", reason="unsubscribe", attempts=1, last_reply="unsubscribe")
+    attempt(made, 1, outcome="deferred", code=451)
+    assert "Not tried again: this person has unsubscribed." in page(viewer, made)
+
+
 def test_other_floors_add_to_the_timeline_in_order_of_time(viewer: Client, own_sources: None) -> None:
     made = message(attempts=1)
     attempt(made, 1)

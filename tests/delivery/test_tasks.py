@@ -13,6 +13,7 @@ from django.utils import timezone
 from console.models import ApiUser
 from delivery.models import HeldBy, Message, PauseCause, Status, Task, TaskStatus, Template, Waiting
 from delivery.services import holding, tasks
+from delivery.services.as_sent import mail_as_sent
 from delivery.services.counts import end_tasks, move_counts
 from delivery.services.tasks import TaskRefused, create_task, expand
 from suppression import services as suppression
@@ -222,7 +223,9 @@ def test_an_empty_cell_takes_the_default() -> None:
     group = GroupFactory(people=1)
     group.recipients.update(variables={"name": ""})
     made(group=group, defaults={"name": "friend"})
-    assert Message.objects.get().subject == "News for friend"
+    message = Message.objects.get()
+    assert message.subject == "News for friend"
+    assert "Hello friend" in mail_as_sent(message).text
 
 
 # --- pause, resume, stop
