@@ -36,13 +36,13 @@ class Watching:
 
 class RecordsOfDomain(Watching, admin.TabularInline):
     model = DnsRecord
-    fields = ("purpose", "type", "host", "state", "required", "checked_at")
+    fields = readonly_fields = ("purpose", "type", "host", "state", "required", "checked_at")
 
 
 class KeysOfDomain(Watching, admin.TabularInline):
     model = DkimKey
     # Never the private half, encrypted or not.
-    fields = ("selector", "active", "created_at")
+    fields = readonly_fields = ("selector", "active", "created_at")
 
 
 @admin.register(SenderDomain)
@@ -69,7 +69,7 @@ class SenderAddressAdmin(admin.ModelAdmin):
 
 class VersionsOfTemplate(Watching, admin.TabularInline):
     model = TemplateVersion
-    fields = ("number", "type", "variables", "made_by", "created_at")
+    fields = readonly_fields = ("number", "type", "variables", "made_by", "created_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TemplateVersion]:
         return super().get_queryset(request).defer("source", "html", "text")
@@ -85,7 +85,7 @@ class TemplateAdmin(Watching, admin.ModelAdmin):
 
 class ImportsOfGroup(Watching, admin.TabularInline):
     model = GroupImport
-    fields = ("filename", "total", "valid", "repeated", "malformed", "made_by", "made_at")
+    fields = readonly_fields = ("filename", "total", "valid", "repeated", "malformed", "made_by", "made_at")
 
 
 @admin.register(RecipientGroup)

@@ -94,7 +94,7 @@ def examine(wanted: Wanted, answer: Answer, ask_txt: AskTxt) -> Finding:
     if wanted.purpose == "dmarc":
         texts = [text for text in answer.values if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text.strip())]
         return _one_of(texts, wanted, absent, dmarc_valid)
-    current = "\n".join(answer.values)
+    current = "\n".join(sorted(answer.values))
     hosts = {value.split()[-1].lower().rstrip(".") for value in answer.values}
     fits = hosts == {wanted.expected.split()[-1].lower().rstrip(".")}
     return Finding(MATCHES if fits else DIFFERS, current)
@@ -102,7 +102,8 @@ def examine(wanted: Wanted, answer: Answer, ask_txt: AskTxt) -> Finding:
 
 def _one_of(texts: list[str], wanted: Wanted, absent: str, fits: Callable[[str], bool]) -> Finding:
     """Of these records exactly one may stand at a name."""
-    current = "\n".join(texts)
+    # Servers turn the order at each answer; a page that is read again shall stay as it is.
+    current = "\n".join(sorted(texts))
     if not texts:
         return Finding(absent, "")
     if len(texts) > 1:
