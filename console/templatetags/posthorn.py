@@ -19,7 +19,7 @@ from console.charts import Chart
 
 register = template.Library()
 
-DASH = mark_safe('<span class="ph-muted">–</span>')
+DASH = mark_safe('<span class="ph-muted ph-dash">–</span>')
 
 
 @register.simple_tag
