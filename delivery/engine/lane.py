@@ -55,6 +55,7 @@ class Lane:
     queue: deque[Ready] = field(default_factory=deque)
     running: set[asyncio.Task[None]] = field(default_factory=set)
     idle: int = 0
+    closed: bool = False
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _shunned: dict[str, float] = field(default_factory=dict)
 
@@ -73,7 +74,9 @@ class Lane:
 
     async def close(self, *, seconds: float) -> None:
         """Give back what has not begun, and let what is on the wire end, for so long."""
+        self.closed = True
         self.give_back()
+        self._more.set()
         for _round in range(2):
             if self.running:
                 _ended, late = await asyncio.wait(self.running, timeout=seconds)
@@ -96,6 +99,8 @@ class Lane:
             try:
                 async with asyncio.timeout(IDLE_SECONDS):
                     while not self.queue:
+                        if self.closed:
+                            return None
                         self._more.clear()
                         await self._more.wait()
             except TimeoutError:

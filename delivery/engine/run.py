@@ -13,23 +13,22 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
-from django.db import DataError, IntegrityError, connection
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from console import heartbeat
-from delivery.engine import claim, journal, route, shape, sites
+from delivery.engine import claim, route, shape, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import classify
 from delivery.engine.lane import Lane, Outside, Ready, unreachable
 from delivery.engine.session import Timeouts
-from delivery.engine.settle import Settled, decide, settle
+from delivery.engine.settle import Settled, decide
+from delivery.engine.settler import Report, Settler, hang_up
 from delivery.engine.store import Store
 from delivery.engine.types import Exchange, Phase, Verdict
 from delivery.models import Status
@@ -44,8 +43,6 @@ BYTES_IN_FLIGHT = 48 * 2**20
 CLAIM_AT_ONCE = 300
 # Mail is composed and signed in bundles: going to a thread costs as much as composing one.
 BUNDLE = 12
-SETTLE_AT_ONCE = 250
-SETTLE_SECONDS = 0.1
 # An engine without work ends itself; the supervisor starts another when mail is due.
 IDLE_SECONDS = 5.0
 POLL_SECONDS = 0.25
@@ -55,16 +52,6 @@ WAKE_SECONDS = 0.5
 STOP_SECONDS = 15.0
 LOOKUP_SECONDS = 3.0
 SETTLING_SECONDS = 3.0
-
-
-@dataclass
-class Report:
-    """What a run did."""
-
-    settled: int = 0
-    lost: int = 0
-    seconds: float = 0.0
-    by_status: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 def deliver(*, seconds: float, stop_file: Path | None = None, idle_seconds: float = IDLE_SECONDS) -> Report:
@@ -80,43 +67,32 @@ class Engine:
         self.stop_file = stop_file
         self.idle_seconds = idle_seconds
         self.claiming = ThreadPoolExecutor(1, "claim")
-        self.settling = ThreadPoolExecutor(1, "settle")
         self.composing = ThreadPoolExecutor(2, "compose")
         self.lanes: dict[str, Lane] = {}
         self.routes: dict[int, sites.Route] = {}
         self.resolving: dict[int, asyncio.Task[sites.Route]] = {}
-        self.results: asyncio.Queue[Settled] = asyncio.Queue()
+        self.settler = Settler(self.worker, self._settled)
         self.in_flight = 0
         self.bytes_in_flight = 0
         self.stopping = False
         self.workers = 1
-        self.report = Report()
         self.room = asyncio.Event()
         self.outside = Outside(settings.MX_PORT, settings.EHLO_NAME or socket.getfqdn(), _timeouts())
 
     async def run(self, seconds: float) -> Report:
         started = time.monotonic()
-        await self._in(self.settling, self._replay)
-        self.journal = journal.Journal(settings.JOURNAL_DIR, self.worker)
+        await self.settler.open()
         self.store = await self._in(self.claiming, Store)
         self.resolver = route.make_resolver(settings.DNS_SERVERS, settings.DNS_TIMEOUT)
-        settler = asyncio.create_task(self._settle_results())
         dispatches: set[asyncio.Task[None]] = set()
         try:
             await self._feed(started + seconds, dispatches)
         finally:
-            await self._wind_up(settler, dispatches)
-        self.report.seconds = time.monotonic() - started
-        log.info("engine_ended", settled=self.report.settled, seconds=round(self.report.seconds, 1))
-        return self.report
-
-    def _replay(self) -> None:
-        """Settle what engines that were killed on this machine had been told and could not write down."""
-        for path, entries in journal.orphans(settings.JOURNAL_DIR):
-            kept = settle(entries, now=timezone.now())
-            path.unlink(missing_ok=True)
-            if entries:
-                log.warning("journal_replayed", page=path.name, entries=len(entries), settled=kept)
+            await self._wind_up(dispatches)
+        report = self.settler.report
+        report.seconds = time.monotonic() - started
+        log.info("engine_ended", settled=report.settled, seconds=round(report.seconds, 1))
+        return report
 
     # --- claim
 
@@ -134,7 +110,7 @@ class Engine:
                 batch = await self._in(self.claiming, self._take, room)
             except Exception as error:
                 log.warning("claim_failed", error=str(error).strip(), exc_info=not isinstance(error, DatabaseError))
-                await self._in(self.claiming, _hang_up)
+                await self._in(self.claiming, hang_up)
                 await asyncio.sleep(1)
                 continue
             if batch:
@@ -205,7 +181,7 @@ class Engine:
 
     def _count_and_settle(self, settled: Settled) -> None:
         self.in_flight += 1
-        self.results.put_nowait(settled)
+        self.settler.put(settled)
 
     # --- route, compose, sign
 
@@ -255,18 +231,18 @@ class Engine:
 
     async def _resolve(self, domain_id: int, name: str) -> sites.Route:
         now = timezone.now()
-        found = await self._in(self.settling, lambda: sites.remembered([domain_id], now=now))
+        found = await self.settler.call(lambda: sites.remembered([domain_id], now=now))
         if domain_id not in found:
             try:
                 site = await route.resolve(name, resolver=self.resolver)
             except route.Unroutable as problem:
-                if problem.nxdomain and await self._in(
-                    self.settling, lambda: sites.seen_nxdomain(domain_id, now=timezone.now())
+                if problem.nxdomain and await self.settler.call(
+                    lambda: sites.seen_nxdomain(domain_id, now=timezone.now())
                 ):
                     problem.permanent = True
                 raise
             site = sites.usable(site, loopback=settings.SIMULATOR)
-            found[domain_id] = await self._in(self.settling, lambda: sites.remember(domain_id, site, now=now))
+            found[domain_id] = await self.settler.call(lambda: sites.remember(domain_id, site, now=now))
         self.routes[domain_id] = found[domain_id]
         return found[domain_id]
 
@@ -296,73 +272,25 @@ class Engine:
         simulator = settings.SIMULATOR and one.receiving_domain == settings.SIMULATOR_DOMAIN
         hours = self.store.account.retry_hours
         settled = decide(one, exchange, verdict, now=timezone.now(), retry_hours=hours, simulator=simulator)
-        self.journal.append(settled)
-        self.results.put_nowait(settled)
+        self.settler.put(settled)
 
     def _give_back(self, one: Claimed) -> None:
-        self.results.put_nowait(Settled(one, Status.SENDING))
+        self.settler.put(Settled(one, Status.SENDING))
 
     def _cannot_compose(self, one: Claimed) -> None:
         text = "This mail could not be composed: its template or signing key is not there, or the template is broken."
-        self.results.put_nowait(Settled(one, Status.INVALID, reason="other", last_reply=text))
+        self.settler.put(Settled(one, Status.INVALID, reason="other", last_reply=text))
 
-    async def _settle_results(self) -> None:
-        while True:
-            batch = [await self.results.get()]
-            try:
-                async with asyncio.timeout(SETTLE_SECONDS):
-                    while len(batch) < SETTLE_AT_ONCE:
-                        batch.append(await self.results.get())
-            except TimeoutError:
-                pass
-            await self._settle_batch(batch)
-            for _one in batch:
-                self.results.task_done()
-            self.in_flight -= len(batch)
-            self.room.set()
-
-    async def _settle_batch(self, batch: list[Settled]) -> None:
-        """Write the batch, again and again while the database is away: until the claims are over, it is still ours."""
-        try:
-            await self._settle_patiently(batch)
-        except Exception:
-            log.exception("unfit_to_settle", messages=[one.claimed.message_id for one in batch][:20])
-            if len(batch) == 1:
-                self.report.lost += 1
-                return
-            # One that the database can't take must not keep the others from being written.
-            for one in batch:
-                await self._settle_batch([one])
-
-    async def _settle_patiently(self, batch: list[Settled]) -> None:
-        give_up = min(one.claimed.safe_until for one in batch) + claim.MARGIN_SECONDS + claim.GRACE_SECONDS
-        while True:
-            try:
-                kept = await self._in(self.settling, lambda: settle(batch, now=timezone.now()))
-            except (DataError, IntegrityError):
-                raise
-            except DatabaseError as error:
-                log.warning("settle_failed", error=str(error), messages=len(batch))
-                await self._in(self.settling, _hang_up)
-                if time.monotonic() > give_up:
-                    self.report.lost += len(batch)
-                    self.journal.done(batch)
-                    return
-                await asyncio.sleep(1)
-            else:
-                break
-        self.journal.done(batch)
-        self.report.settled += kept
-        self.report.lost += len(batch) - kept
-        for one in batch:
-            self.report.by_status[one.status] += 1
+    def _settled(self, count: int) -> None:
+        self.in_flight -= count
+        self.room.set()
 
     # --- ending
 
     def _told_to_stop(self) -> bool:
         return self.stop_file is not None and self.stop_file.exists()
 
-    async def _wind_up(self, settler: asyncio.Task[None], dispatches: set[asyncio.Task[None]]) -> None:
+    async def _wind_up(self, dispatches: set[asyncio.Task[None]]) -> None:
         """Let what is on the wire end, give back the rest, settle all; within STOP_SECONDS in all."""
         self.stopping = True
         until = time.monotonic() + STOP_SECONDS
@@ -375,23 +303,16 @@ class Engine:
             await asyncio.gather(*late, return_exceptions=True)
         patience = until - time.monotonic() - SETTLING_SECONDS
         await asyncio.gather(*(lane.close(seconds=patience) for lane in self.lanes.values()))
-        try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
-                await self.results.join()
-        except TimeoutError:
-            log.error("unsettled_at_end", messages=self.results.qsize())
-        settler.cancel()
         for lookup in self.resolving.values():
             lookup.cancel()
+        await self.settler.close(seconds=until - time.monotonic())
         try:
             await self._in(self.claiming, claim.leave, self.worker)
         except DatabaseError:
             pass  # the leases run out by themselves
-        for pool in (self.claiming, self.settling):
-            await self._in(pool, _hang_up)
-            pool.shutdown()
+        await self._in(self.claiming, hang_up)
+        self.claiming.shutdown()
         self.composing.shutdown()
-        self.journal.close()
 
     async def _in(self, pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
         self._loop = asyncio.get_running_loop()
@@ -403,11 +324,6 @@ def _by_domain(batch: Sequence[Claimed]) -> Iterator[tuple[int, list[Claimed]]]:
     for one in batch:
         bundles[one.receiving_domain_id].append(one)
     yield from bundles.items()
-
-
-def _hang_up() -> None:
-    # Looked up here, in the thread whose connection it is.
-    connection.close()
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:

@@ -1,0 +1,156 @@
+"""What became of mail, taken off the engine's hands: into the journal at once, into the database in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import structlog
+from django.conf import settings
+from django.db import DataError, IntegrityError, connection
+from django.db import Error as DatabaseError
+from django.utils import timezone
+
+from delivery.engine import claim, journal
+from delivery.engine.settle import Settled, settle
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+SETTLE_AT_ONCE = 250
+SETTLE_SECONDS = 0.1
+
+
+@dataclass
+class Report:
+    """What a run did."""
+
+    settled: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+    by_status: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+class Settler:
+    """Of one engine: a queue, a journal, and one thread with a database connection. `done` is told how many messages
+    are out of hand."""
+
+    def __init__(self, worker: int, done: Callable[[int], None]) -> None:
+        self.worker = worker
+        self.done = done
+        self.pool = ThreadPoolExecutor(1, "settle")
+        self.results: asyncio.Queue[Settled] = asyncio.Queue()
+        self.report = Report()
+
+    async def open(self) -> None:
+        await self.call(_replay)
+        self.journal = journal.Journal(settings.JOURNAL_DIR, self.worker)
+        self._task = asyncio.create_task(self._work())
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run something else that is short in the settling thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, function)
+
+    def put(self, settled: Settled) -> None:
+        if settled.exchange is not None:
+            try:
+                self.journal.append(settled)
+            except OSError as error:
+                # A full disk takes the insurance away, not the mail.
+                log.error("journal_failed", error=str(error))
+        self.results.put_nowait(settled)
+
+    async def close(self, *, seconds: float) -> None:
+        """Settle what is there, for so long."""
+        try:
+            async with asyncio.timeout(max(0.1, seconds)):
+                await self.results.join()
+        except TimeoutError:
+            log.error("unsettled_at_end", messages=self.results.qsize())
+        self._task.cancel()
+        await self.call(hang_up)
+        self.pool.shutdown()
+        self.journal.close()
+
+    async def _work(self) -> None:
+        while True:
+            batch = [await self.results.get()]
+            try:
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    while len(batch) < SETTLE_AT_ONCE:
+                        batch.append(await self.results.get())
+            except TimeoutError:
+                pass
+            await self._settle(batch)
+            for _one in batch:
+                self.results.task_done()
+            self.done(len(batch))
+
+    async def _settle(self, batch: list[Settled]) -> None:
+        try:
+            await self._settle_patiently(batch)
+        except Exception:
+            log.exception("unfit_to_settle", messages=[one.claimed.message_id for one in batch][:20])
+            if len(batch) == 1:
+                self.report.lost += 1
+                self.journal.done(batch)
+                return
+            # One that the database can't take must not keep the others from being written.
+            for one in batch:
+                await self._settle([one])
+
+    async def _settle_patiently(self, batch: list[Settled]) -> None:
+        """Write the batch, again and again while the database is away: until the claims are over, it is still ours."""
+        give_up = min(one.claimed.safe_until for one in batch) + claim.MARGIN_SECONDS + claim.GRACE_SECONDS
+        while True:
+            try:
+                kept = await self.call(lambda: settle(batch, now=timezone.now()))
+            except (DataError, IntegrityError):
+                raise
+            except DatabaseError as error:
+                log.warning("settle_failed", error=str(error).strip(), messages=len(batch))
+                await self.call(hang_up)
+                if time.monotonic() > give_up:
+                    self.report.lost += len(batch)
+                    self.journal.done(batch)
+                    return
+                await asyncio.sleep(1)
+            else:
+                break
+        self.journal.done(batch)
+        self.report.settled += kept
+        self.report.lost += len(batch) - kept
+        for one in batch:
+            self.report.by_status[one.status] += 1
+
+
+def _replay() -> None:
+    """Settle what engines that were killed on this machine had been told and could not write down."""
+    for path, entries in journal.orphans(settings.JOURNAL_DIR):
+        try:
+            kept = settle(entries, now=timezone.now())
+        except (DataError, IntegrityError):
+            kept = sum(_settled_alone(one) for one in entries)
+        path.unlink(missing_ok=True)
+        if entries:
+            log.warning("journal_replayed", page=path.name, entries=len(entries), settled=kept)
+
+
+def _settled_alone(one: Settled) -> int:
+    """One that the database can't take must not stop every engine that finds it."""
+    try:
+        return settle([one], now=timezone.now())
+    except (DataError, IntegrityError):
+        log.exception("unfit_to_settle", messages=[one.claimed.message_id])
+        return 0
+
+
+def hang_up() -> None:
+    """Close the database connection of the thread that this runs in."""
+    # Looked up here, in the thread whose connection it is.
+    connection.close()

@@ -1,0 +1,82 @@
+"""Tasks to be delivered, and what the outside world says of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dkim
+import dns.resolver
+from django.utils import timezone
+
+from delivery.engine import run
+from delivery.models import Message, RecipientGroup, SenderAddress, Task, Waiting
+from delivery.services import tasks
+from delivery.services.recipient_files import read_recipients
+from delivery.services.recipients import import_recipients
+from delivery.simulator.server import Simulator
+from tests.factories.delivery import GroupFactory
+from tests.factories.sending import new_task
+
+
+def group_of(people: Iterable[str | Mapping[str, str]]) -> RecipientGroup:
+    """A group, through the importer: addresses, or rows with `email` and variables."""
+    rows: list[Mapping[str, str]] = [
+        {"email": one, "name": f"Person {n}"} if isinstance(one, str) else one for n, one in enumerate(people)
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    group: RecipientGroup = GroupFactory()
+    import_recipients(group, read_recipients(text.getvalue().encode(), "people.csv", limit=None))
+    group.refresh_from_db()
+    return group
+
+
+def started(people: Iterable[str | Mapping[str, str]], sender: SenderAddress, **changed: Any) -> Task:
+    """A task whose rows are made and wait."""
+    task = tasks.create_task(new_task(group=group_of(people), sender_address=sender, **changed))
+    tasks.expand(task.pk, now=timezone.now())
+    task.refresh_from_db()
+    return task
+
+
+def deliver(seconds: float = 60, idle: float = 0.3) -> run.Report:
+    """Engines one after the other until nothing waits that could go: put-off mail may be due after one has gone."""
+    report = run.deliver(seconds=seconds, idle_seconds=idle)
+    for _round in range(100):
+        if not Waiting.objects.filter(state__in=[0, 1, 3]).exists():
+            break
+        more = run.deliver(seconds=seconds, idle_seconds=idle)
+        report.settled += more.settled
+        report.lost += more.lost
+    return report
+
+
+def fates(task: Task) -> dict[str, tuple[str, str]]:
+    """Recipient → (status, reason)."""
+    return {
+        recipient: (status, reason)
+        for recipient, status, reason in Message.objects.filter(task=task).values_list("recipient", "status", "reason")
+    }
+
+
+def taken(simulator: Simulator) -> Counter[str]:
+    """Recipients by the simulator's own record, with how many mails each has."""
+    return Counter(one.recipient for one in simulator.accepted())
+
+
+def verifies(simulator: Simulator, mail: bytes) -> bool:
+    """Whether dkimpy, asking the simulator's DNS over the wire, finds the signature good."""
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], simulator.dns_port, 10
+
+    def txt(name: bytes | str, timeout: float = 5) -> bytes:
+        name = name.decode() if isinstance(name, bytes) else name
+        return b"".join(resolver.resolve(name, "TXT")[0].strings)
+
+    return bool(dkim.verify(mail, dnsfunc=txt))
