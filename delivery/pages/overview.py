@@ -75,6 +75,9 @@ class UnderWayTable(Table):
     progress = ProgressColumn(TaskTable.base_columns["progress"].verbose_name, progress=under_way)
     status = TaskTable.base_columns["status"]
 
+    class Meta(Table.Meta):
+        sequence = ("subject", "progress", "status")
+
 
 def home(request: HttpRequest) -> HttpResponse:
     account: Account = request.account  # type: ignore[attr-defined]
