@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -181,7 +181,10 @@ def verify(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _verify(request: HttpRequest, domain: SenderDomain) -> None:
-    checked = domains.verify(domain, timezone.now())
+    try:
+        checked = domains.verify(domain, timezone.now())
+    except SenderDomain.DoesNotExist:
+        raise Http404 from None  # deleted while DNS was asked
     if checked.became == "verified":
         messages.success(request, _("%(domain)s is verified. Mail can be sent from it.") % {"domain": domain})
     elif not checked.answered:
@@ -227,9 +230,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("%(domain)s is deleted.") % {"domain": domain.name})
         return redirect("domains")
     count = domain.addresses.count()
+    addresses = ngettext(
+        "Its %(n)s sender address is deleted too.", "Its %(n)s sender addresses are deleted too.", count
+    )
     consequences = [
-        ngettext("Its %(n)s sender address is deleted too.", "Its %(n)s sender addresses are deleted too.", count)
-        % {"n": count},
+        *([addresses % {"n": count}] if count else []),
         _("Its DKIM key is destroyed: added again later, the domain needs a new record."),
         _("Mail that was sent from it stays on the status pages."),
     ]

@@ -75,20 +75,24 @@ def add_domain(name: str, by: str = "") -> SenderDomain:
         with transaction.atomic():
             domain = SenderDomain.objects.create(name=name, next_check_at=now + SOON, watch_until=now + WATCHED)
             key = make_key(domain, active=True)
-            wanted = dns_records.wanted_records(
-                name,
-                key.selector,
-                key.public_key,
-                sending_ips=settings.SENDING_IPS,
-                mail_host=settings.MAIL_HOST,
-                tracking_host=_tracking_host(),
-            )
-            for each in wanted:
+            for each in _wanted(domain, key):
                 _keep(domain, each)
     except IntegrityError:
         raise DomainRefused(_("%(domain)s is a sender domain already.") % {"domain": name}) from None
     log.info("domain_added", domain=name, by=by)
     return domain
+
+
+def _wanted(domain: SenderDomain, key: DkimKey) -> list[Wanted]:
+    """What is to be published by the settings of this installation as they are now."""
+    return dns_records.wanted_records(
+        domain.name,
+        key.selector,
+        key.public_key,
+        sending_ips=settings.SENDING_IPS,
+        mail_host=settings.MAIL_HOST,
+        tracking_host=_tracking_host(),
+    )
 
 
 def _keep(domain: SenderDomain, wanted: Wanted) -> DnsRecord:
@@ -144,7 +148,7 @@ def verify(domain: SenderDomain, now: dt.datetime, *, asked: bool = True) -> Che
     `asked`: a person pressed Verify, so DNS is watched closely for two hours. Raises SenderDomain.DoesNotExist when
     the domain was deleted meanwhile.
     """
-    records = list(domain.records.all())
+    records = _up_to_date(domain)
     ask = _Asker()
     with ThreadPoolExecutor(max_workers=len(records) + 1) as pool:
         corporate = pool.submit(_corporate_mail, domain.name, ask)
@@ -172,6 +176,19 @@ def verify(domain: SenderDomain, now: dt.datetime, *, asked: bool = True) -> Che
     wrong = [record for record in records if record.required and record.state != DnsRecord.State.MATCHES]
     answered = any(record.state != DnsRecord.State.NO_ANSWER for record in records)
     return Checked(domain.verified, became, wrong, answered)
+
+
+def _up_to_date(domain: SenderDomain) -> list[DnsRecord]:
+    """The domain's records, their expected values by the settings of today: a sending IP may have been added."""
+    records = list(domain.records.all())
+    key = domain.dkim_keys.filter(active=True).first()
+    wanted = {each.purpose: each.expected for each in _wanted(domain, key)} if key else {}
+    for record in records:
+        expected = wanted.get(record.purpose, record.expected)
+        if record.purpose != DnsRecord.Purpose.DKIM and record.expected != expected:
+            record.expected = expected
+            record.save(update_fields=["expected"])
+    return records
 
 
 def _examine(record: DnsRecord, ask: _Asker) -> Finding:

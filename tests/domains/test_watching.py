@@ -103,3 +103,14 @@ def test_the_job_checks_those_whose_time_has_come_and_each_once(domain: SenderDo
     assert domains.check_due(now + 11 * MINUTE) == 0
     other.refresh_from_db()
     assert other.checked_at == now + 11 * MINUTE
+
+
+def test_a_sending_ip_that_is_added_later_is_asked_for_and_stops_nothing(verified: SenderDomain, settings: Any) -> None:
+    settings.SENDING_IPS = [*settings.SENDING_IPS, "198.51.100.7"]
+    assert domains.verify(verified, NOW + HOUR).verified
+    record = verified.records.get(purpose="bounce_spf")
+    assert record.state == "differs"
+    assert "ip4:198.51.100.7" in record.expected
+    domains.publish_in_simulator(verified)
+    domains.verify(verified, NOW + 2 * HOUR)
+    assert set(states(verified).values()) == {"matches"}
