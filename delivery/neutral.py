@@ -6,11 +6,17 @@ an image that a policy refuses leaves an error where its words should stand.
 
 from __future__ import annotations
 
+import re
+
 from selectolax.lexbor import LexborHTMLParser
 
 _REMOVED = ("script", "object", "embed", "applet", "iframe", "frame", "frameset", "base", "link", "template")
 _LOADS = ("src", "srcset", "background", "poster", "data", "longdesc", "lowsrc", "dynsrc")
 _LEADS = ("href", "xlink:href", "action", "formaction", "ping", "target")
+
+
+_STYLE_LOADS = re.compile(r"url\(\s*(?![\s'\"]*data:image/)[^)]*\)|@import[^;]*;?", re.IGNORECASE)
+_STYLE_SHEET = re.compile(r"(<style\b[^>]*>)(.*?)(</style)", re.IGNORECASE | re.DOTALL)
 
 
 def neutralised(html: str) -> str:
@@ -23,7 +29,7 @@ def neutralised(html: str) -> str:
         node.decompose()
     for node in tree.css("*"):
         _disarm(node)
-    return tree.html or ""
+    return _STYLE_SHEET.sub(lambda found: found[1] + _STYLE_LOADS.sub("none", found[2]) + found[3], tree.html or "")
 
 
 def _disarm(node: object) -> None:
@@ -33,6 +39,8 @@ def _disarm(node: object) -> None:
         value = attrs[name] or ""
         if lower.startswith("on"):
             del attrs[name]
+        elif lower == "style":
+            attrs[name] = _STYLE_LOADS.sub("none", value)
         elif lower in _LEADS:
             del attrs[name]
             if lower == "href" and value:

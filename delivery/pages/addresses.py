@@ -36,7 +36,9 @@ class AddressTable(Table):
     address = MainColumn(
         gettext_lazy("Address"), url="address", sub=lambda address: address.sender_name, sort=("domain__name", "prefix")
     )
-    domain = Column(gettext_lazy("Domain"), accessor="domain__name", sort="domain__name", muted=True, phone="m-hide")
+    domain = Column(
+        gettext_lazy("Domain"), accessor="domain__name", sort="domain__name", muted=True, phone="m-hide", wide=True
+    )
     status = StatusColumn(
         gettext_lazy("Status"),
         badge=lambda address: domain_badge(address.domain),

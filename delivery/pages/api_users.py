@@ -83,7 +83,7 @@ class ApiUserTable(Table):
         sub=lambda user: _("The console's own") if user.is_console else user.reply_to,
         sort="name",
     )
-    type = TagColumn(gettext_lazy("Type"), accessor="get_type_display", width="cw-6", sort="type")
+    type = TagColumn(gettext_lazy("Type"), accessor="get_type_display", width="cw-6", sort="type", phone="m-hide")
     status = StatusColumn(gettext_lazy("Status"), badge=user_badge, accessor="pk", width="cw-11", sort="enabled")
     domain = Column(gettext_lazy("Sender domain"), accessor="only_domain", muted=True, wide=True)
     quota = NumberColumn(gettext_lazy("Daily quota"), accessor="daily_quota", width="cw-7", sort="daily_quota")

@@ -43,7 +43,7 @@ class GroupFilter(FilterSet):
 class GroupTable(Table):
     name = MainColumn(gettext_lazy("Name"), url="group", sub=lambda group: group.description, sort="name")
     size = NumberColumn(gettext_lazy("Recipients"), sort="size", width="cw-7")
-    variables = NumberColumn(gettext_lazy("Variables"), accessor="pk", width="cw-6")
+    variables = NumberColumn(gettext_lazy("Variables"), accessor="pk", width="cw-6", phone="m-hide")
     created = TimeColumn(gettext_lazy("Created"), accessor="created_at", style="minutes", sort="created_at")
     actions = ActionsColumn(
         lambda group: [

@@ -21,6 +21,8 @@ from delivery.models import SenderAddress, Template
 from delivery.services import templates
 from suppression.address import MalformedAddress, parse
 
+VERIFIED = SenderAddress.objects.filter(domain__verified_at__isnull=False).select_related("domain")
+
 
 class VerifiedAddresses(forms.ModelChoiceField):
     def label_from_instance(self, address: Any) -> str:
@@ -30,7 +32,7 @@ class VerifiedAddresses(forms.ModelChoiceField):
 class TestForm(forms.Form):
     sender_address = VerifiedAddresses(
         label=gettext_lazy("From"),
-        queryset=SenderAddress.objects.filter(domain__verified_at__isnull=False).select_related("domain"),
+        queryset=VERIFIED,
         empty_label=None,
         help_text=gettext_lazy("Addresses of verified domains."),
     )
@@ -59,6 +61,9 @@ def test_send(request: HttpRequest, pk: int) -> HttpResponse:
         "variables": templates.sample_values(names),
     }
     form = TestForm(request.POST or None, initial=initial)
+    sender = form.fields["sender_address"]
+    if not VERIFIED.all().exists():
+        sender.help_text = _("There is none yet: verify a sender domain and create an address at it first.")
     if request.method == "POST" and form.is_valid():
         try:
             made = templates.send_test(

@@ -25,6 +25,7 @@ from console.tables import ActionsColumn, IdColumn, MainColumn, NumberColumn, Ro
 from console.views import confirm, sandboxed
 from delivery import templating
 from delivery.models import Template, TemplateVersion
+from delivery.neutral import neutralised
 from delivery.services import templates
 
 SHOWN_PROBLEMS = 20
@@ -44,9 +45,9 @@ class TemplateFilter(FilterSet):
 class TemplateTable(Table):
     number = IdColumn("ID", accessor="pk", width="cw-5", sort="pk", phone="m-hide")
     name = MainColumn(gettext_lazy("Name"), url="template", sub=lambda template: template.summary, sort="name")
-    type = TagColumn(gettext_lazy("Type"), accessor="get_type_display", width="cw-6", sort="type")
-    version = NumberColumn(gettext_lazy("Version"), accessor="current__number", width="cw-5")
-    variables = NumberColumn(gettext_lazy("Variables"), accessor="pk", width="cw-6")
+    type = TagColumn(gettext_lazy("Type"), accessor="get_type_display", width="cw-6", sort="type", phone="m-b")
+    version = NumberColumn(gettext_lazy("Version"), accessor="current__number", width="cw-5", phone="m-hide")
+    variables = NumberColumn(gettext_lazy("Variables"), accessor="pk", width="cw-6", phone="m-hide")
     changed = TimeColumn(gettext_lazy("Changed"), accessor="changed_at", style="minutes", sort="changed_at")
     actions = ActionsColumn(
         lambda template: [
@@ -138,9 +139,12 @@ def _edit(request: HttpRequest, template: Template | None, initial: dict[str, An
             form.add_error(refused.field or None, str(refused))
         except templating.TemplateError as error:
             found = error.problems
-            in_upload = isinstance(form.cleaned_data.get("upload"), UploadedFile)
+            # An uploaded body stands in the form now, where it can be mended.
+            data = request.POST.copy()
+            data["source"] = source
+            form.data = data
             for problem in found[:SHOWN_PROBLEMS]:
-                form.add_error("upload" if in_upload else "source", str(problem))
+                form.add_error("source", str(problem))
         else:
             _say_saved(request, saved)
             return redirect("template", pk=saved.pk)
@@ -245,7 +249,7 @@ def preview(request: HttpRequest, pk: int) -> HttpResponse:
     """One version filled with sample values, for the sandboxed frame."""
     version = get_object_or_404(TemplateVersion, pk=pk)
     html, text = templates.filled(version, _values(version, request.GET))
-    return sandboxed(html) if html else sandboxed(text, "text/plain; charset=utf-8")
+    return sandboxed(neutralised(html)) if html else sandboxed(text, "text/plain; charset=utf-8")
 
 
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
