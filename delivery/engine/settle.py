@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from django.db import connection, transaction
 
 from delivery.engine import retry
@@ -20,6 +21,8 @@ from delivery.engine.types import Exchange, Verdict
 from delivery.models import Reason, Status, Waiting
 from delivery.models.status import FINAL
 from delivery.services.counts import end_tasks, move_counts
+
+log = structlog.get_logger()
 
 REPLY_SHOWN = 500
 
@@ -170,6 +173,8 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> None:
             max(message_ids),
         ],
     )
+    if cursor.rowcount != len(batch):
+        log.error("transition_refused", messages=message_ids[:20], changed=cursor.rowcount, wanted=len(batch))
 
 
 def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,8 +13,11 @@ import dkim
 import dns.resolver
 from django.utils import timezone
 
-from delivery.engine import run
-from delivery.models import Message, RecipientGroup, SenderAddress, Task, Waiting
+from delivery.engine import claim, run
+from delivery.engine.claim import Claimed
+from delivery.engine.settle import Settled
+from delivery.engine.types import Exchange, Phase, Reply, Verdict
+from delivery.models import Message, RecipientGroup, SenderAddress, Status, Task, Waiting
 from delivery.services import tasks
 from delivery.services.recipient_files import read_recipients
 from delivery.services.recipients import import_recipients
@@ -80,3 +84,26 @@ def verifies(simulator: Simulator, mail: bytes) -> bool:
         return b"".join(resolver.resolve(name, "TXT")[0].strings)
 
     return bool(dkim.verify(mail, dnsfunc=txt))
+
+
+def exchange(code: int = 250, text: str = "250 2.0.0 Ok", phase: Phase = Phase.DOT, enhanced: str = "") -> Exchange:
+    """An attempt that ended with this reply."""
+    return Exchange(
+        reply=Reply(code, enhanced, text, phase),
+        conversation=[("greeting", "220 mx.example.org"), (phase.value, text)],
+        mx_host="mx.example.org",
+        remote_ip="192.0.2.7",
+        local_ip="198.51.100.24",
+        tls="",
+        started=time.time() - 0.5,
+        seconds=0.5,
+    )
+
+
+def delivered(one: Claimed) -> Settled:
+    """As the engine has it after a 250."""
+    return Settled(one, Status.DELIVERED, exchange=exchange(), verdict=Verdict("delivered", "", "message", "accepted"))
+
+
+def claim_all(limit: int = 1000) -> list[Claimed]:
+    return claim.claim(dict.fromkeys(claim.groups_with_mail(), limit), limit=limit)

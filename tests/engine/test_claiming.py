@@ -1,0 +1,264 @@
+"""Who takes which row: each row one claim, trigger before batch, tasks by turn, shares to the living."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from console.models import ApiUser
+from delivery.engine import claim, run
+from delivery.engine.settle import settle
+from delivery.models import Attempt, LimitGroup, Message, PauseCause, SenderAddress, Share, Status, Waiting, Worker
+from delivery.services import holding, tasks
+from delivery.services.regular import NewRegular, send_regular
+from delivery.services.requests import Request, Wanted, request_mail
+from delivery.simulator.server import Simulator
+from tests.engine.world import claim_all, delivered, fates, started, taken
+from tests.factories.delivery import AddressFactory
+from tests.factories.sending import template
+
+SOON = dt.timedelta(seconds=1)
+
+
+def people(name: str, count: int) -> list[str]:
+    return [f"success+{name}{n}@simulator.test" for n in range(count)]
+
+
+def in_threads(count: int, work: Callable[[], object]) -> None:
+    begin = threading.Barrier(count)
+
+    def run_one() -> None:
+        try:
+            begin.wait()
+            work()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run_one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+# --- one row, one claim
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_side_by_side_never_claim_the_same_row() -> None:
+    started(people("a", 60), AddressFactory())
+    got: list[int] = []
+
+    def work() -> None:
+        while batch := claim_all(7):
+            got.extend(one.message_id for one in batch)
+
+    in_threads(4, work)
+    assert Counter(got) == dict.fromkeys(Message.objects.values_list("pk", flat=True), 1)
+    assert set(Waiting.objects.values_list("state", flat=True)) == {Waiting.State.CLAIMED.value}
+
+
+def test_two_engines_side_by_side_send_each_mail_once(outside: Simulator, sender: SenderAddress) -> None:
+    everyone = people("a", 80)
+    task = started(everyone, sender)
+    in_threads(2, lambda: run.deliver(seconds=60, idle_seconds=0.5))
+    assert fates(task) == dict.fromkeys(everyone, ("delivered", ""))
+    assert taken(outside) == dict.fromkeys(everyone, 1)
+    task.refresh_from_db()
+    assert task.ended_at is not None
+
+
+@pytest.mark.django_db
+def test_a_claim_that_ran_out_goes_to_another_and_whoever_comes_late_changes_nothing() -> None:
+    task = started(people("a", 1), AddressFactory())
+    [first] = claim_all()
+    assert claim_all() == []
+    over = timezone.now() - dt.timedelta(seconds=claim.GRACE_SECONDS + 1)
+    Waiting.objects.update(claim_deadline=over)
+    assert claim.wake(timezone.now()) == 1
+    [second] = claim_all()
+    assert second.message_id == first.message_id
+    assert second.token != first.token
+
+    assert settle([delivered(first)], now=timezone.now()) == 0
+    assert Message.objects.get().status == Status.SENDING
+    assert not Attempt.objects.exists()
+    assert tasks.counts_of([task.pk])[task.pk] == {"sending": 1}
+
+    assert settle([delivered(second)], now=timezone.now()) == 1
+    assert settle([delivered(second)], now=timezone.now()) == 0
+    assert (Message.objects.get().status, Attempt.objects.count()) == (Status.DELIVERED, 1)
+
+
+@pytest.mark.django_db
+def test_a_claim_is_its_holders_until_deadline_and_grace_are_over() -> None:
+    started(people("a", 1), AddressFactory())
+    [one] = claim_all()
+    assert one.safe_until < time.monotonic() + claim.CLAIM_SECONDS
+    Waiting.objects.update(claim_deadline=timezone.now() - dt.timedelta(seconds=claim.GRACE_SECONDS / 2))
+    assert claim.wake(timezone.now()) == 0
+    assert claim_all() == []
+    assert settle([delivered(one)], now=timezone.now()) == 1
+
+
+@pytest.mark.django_db
+def test_what_was_claimed_and_never_handed_on_can_be_given_back_at_once() -> None:
+    started(people("a", 3), AddressFactory())
+    groups = dict.fromkeys(claim.groups_with_mail(), 10)
+    other = claim.claim(groups, limit=1)
+    token = claim.new_token()
+    assert len(claim.claim(groups, limit=10, token=token)) == 2
+    assert claim.give_back(token) == 2
+    assert len(claim_all()) == 2
+    assert settle([delivered(other[0])], now=timezone.now()) == 1
+
+
+# --- in which order
+
+
+@pytest.mark.django_db
+def test_trigger_mail_overtakes_batch_mail() -> None:
+    address = AddressFactory()
+    started(people("batch", 20), address)
+    send_regular(
+        NewRegular(
+            template=template(),
+            subject="Code",
+            sender_address=address,
+            recipients="success+now@simulator.test",
+            variables={"name": "Ann"},
+        ),
+        now=timezone.now(),
+    )
+    assert next(one.recipient for one in claim_all(3)) == "success+now@simulator.test"
+
+
+@pytest.mark.django_db
+def test_tasks_share_a_queue_fairly() -> None:
+    address = AddressFactory()
+    first, second = started(people("a", 20), address), started(people("b", 20), address)
+    assert Counter(one.task_id for one in claim_all(20)) == {first.pk: 10, second.pk: 10}
+
+
+@pytest.mark.django_db
+def test_a_later_task_begins_where_the_line_stands_and_neither_overtakes_nor_waits() -> None:
+    address = AddressFactory()
+    first = started(people("a", 30), address)
+    settle([delivered(one) for one in claim_all(10)], now=timezone.now())
+    second = started(people("b", 30), address)
+    assert Counter(one.task_id for one in claim_all(20)) == {first.pk: 10, second.pk: 10}
+
+
+@pytest.mark.django_db
+def test_each_group_has_its_part_of_a_pass() -> None:
+    everyone = [f"reader{n}@{domain}" for domain in ("big.sink.test", "small.sink.test") for n in range(10)]
+    started(everyone, AddressFactory())
+    batch = claim.claim(dict.fromkeys(claim.groups_with_mail(), 3), limit=100)
+    assert Counter(one.receiving_domain for one in batch) == {"big.sink.test": 3, "small.sink.test": 3}
+
+
+# --- what may not be claimed
+
+
+@pytest.mark.django_db
+def test_a_paused_tasks_rows_are_not_claimed_even_before_a_job_has_held_them() -> None:
+    address = AddressFactory()
+    paused, other = started(people("a", 3), address), started(people("b", 3), address)
+    tasks.pause(paused, cause=PauseCause.OPERATOR)
+    assert {one.task_id for one in claim_all()} == {other.pk}
+    tasks.resume(paused)
+    assert {one.task_id for one in claim_all()} == {paused.pk}
+
+
+@pytest.mark.django_db
+def test_of_a_stopped_task_only_what_was_tried_before_is_claimed() -> None:
+    task = started(people("a", 3), AddressFactory())
+    tried = Waiting.objects.order_by("message_id")[0].message_id
+    Waiting.objects.filter(pk=tried).update(attempts=1)
+    tasks.stop(task, now=timezone.now())
+    assert [one.message_id for one in claim_all()] == [tried]
+
+
+@pytest.mark.django_db
+def test_held_mail_is_not_claimed() -> None:
+    task = started(people("a", 3), AddressFactory())
+    holding.hold_task(task.pk)
+    assert claim.groups_with_mail() == []
+
+
+# --- shares and workers
+
+
+@pytest.fixture
+def group(db: None) -> int:
+    return LimitGroup.objects.create(name="mx:mx.example.org").pk
+
+
+def test_a_group_has_as_many_shares_as_there_are_live_workers(group: int) -> None:
+    assert [claim.beat(worker, "one") for worker in (1, 2)] == [1, 2]
+    assert claim.take_shares(1, [group], shares=2) == {group}
+    assert claim.take_shares(2, [group], shares=2) == {group}
+    assert claim.take_shares(3, [group], shares=2) == set()
+    # Renewed by those who have one, again and again.
+    assert claim.take_shares(1, [group], shares=2) == {group}
+    assert Share.objects.count() == 2
+
+
+def test_a_share_that_is_given_back_goes_to_another_at_once(group: int) -> None:
+    claim.take_shares(1, [group], shares=1)
+    assert claim.take_shares(2, [group], shares=1) == set()
+    claim.leave(1)
+    assert claim.take_shares(2, [group], shares=1) == {group}
+
+
+def test_a_dead_workers_share_comes_back_when_its_lease_has_run_out(group: int) -> None:
+    for worker in (1, 2):
+        claim.beat(worker, "one")
+        claim.take_shares(worker, [group], shares=2)
+    past = timezone.now() - SOON
+    Worker.objects.filter(token=1).update(leased_until=past)
+    assert claim.beat(2, "one") == 1
+    Share.objects.filter(worker_token=1).update(leased_until=past)
+    assert claim.take_shares(2, [group], shares=1) == {group}
+    assert Share.objects.get(number=0).worker_token == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_share_is_never_two_workers(transactional_db: None) -> None:
+    groups = [LimitGroup.objects.create(name=f"mx:mx{n}.example.org").pk for n in range(20)]
+    got: list[int] = []
+
+    def work() -> None:
+        got.extend(claim.take_shares(claim.new_token(), groups, shares=1))
+
+    in_threads(4, work)
+    assert Counter(got) == dict.fromkeys(groups, 1)
+
+
+# --- waking
+
+
+@pytest.mark.django_db
+def test_what_has_come_due_becomes_ready_and_the_rest_waits_on() -> None:
+    now = timezone.now()
+    api_user = ApiUser.console(ApiUser.Type.TRIGGER)
+    address = AddressFactory()
+    version = template().current
+    assert version is not None
+    request = Request(api_user, address.domain, version.pk, address.address)
+    wanted = [Wanted(f"a{n}@example.org", f"a{n}@example.org", "example.org", "Hi", "") for n in range(3)]
+    made = request_mail(request, wanted, now=now)
+    Waiting.objects.update(state=Waiting.State.LATER)
+    for seconds, message_id in zip((-60, 0, 60), made.ids, strict=True):
+        Waiting.objects.filter(pk=message_id).update(due=now + dt.timedelta(seconds=seconds))
+    assert claim_all() == []
+    assert claim.wake(now) == 2
+    assert sorted(one.message_id for one in claim_all()) == made.ids[:2]
+    assert claim.wake(now + dt.timedelta(minutes=2)) == 1
