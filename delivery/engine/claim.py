@@ -1,4 +1,4 @@
-"""Stage one: take shares of limit groups that have mail, then rows, and commit. No network here, no long transaction.
+"""Stage one: take rows of limit groups that have mail, and commit. No network here, no long transaction.
 
 A claim is a token and a deadline by the database's clock. Until deadline and grace are over nobody else takes the row;
 settling matches the token, so whoever comes too late changes nothing.
@@ -22,8 +22,6 @@ CLAIM_SECONDS = 180
 GRACE_SECONDS = 30
 # No MAIL FROM in the last part of a claim: the conversation must end, and be settled, before it does.
 MARGIN_SECONDS = 30
-WORKER_LEASE_SECONDS = 10
-SHARE_LEASE_SECONDS = 15
 # Groups looked at in one pass: bounds the pass, not the work; the next pass goes on.
 GROUPS_PER_PASS = 500
 
@@ -38,7 +36,9 @@ class Claimed:
     safe_until: float
     task_id: int | None
     limit_group_id: int
+    queue_id: int
     attempts: int
+    logged: int
     answered: bool
     expires_at: dt.datetime | None
     api_user_id: int
@@ -56,32 +56,6 @@ class Claimed:
 
 def new_token() -> int:
     return secrets.randbits(62) + 1
-
-
-def beat(worker: int, name: str) -> int:
-    """Renew this worker's lease; give the number of live workers, this one included."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO delivery_worker (token, name, leased_until)
-            VALUES (%s, %s, clock_timestamp() + %s * interval '1 second')
-            ON CONFLICT (token) DO UPDATE SET leased_until = excluded.leased_until
-            """,
-            [worker, name, WORKER_LEASE_SECONDS],
-        )
-        cursor.execute("DELETE FROM delivery_worker WHERE leased_until < clock_timestamp() - interval '1 hour'")
-        cursor.execute("SELECT count(*) FROM delivery_worker WHERE leased_until > clock_timestamp()")
-        return max(1, cursor.fetchone()[0])
-
-
-def leave(worker: int) -> None:
-    """Give back the worker's lease and shares at once, so that others need not wait for them to run out."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE delivery_share SET leased_until = clock_timestamp(), worker_token = NULL WHERE worker_token = %s",
-            [worker],
-        )
-        cursor.execute("DELETE FROM delivery_worker WHERE token = %s", [worker])
 
 
 def wake(now: dt.datetime) -> int:
@@ -125,32 +99,6 @@ def groups_with_mail() -> list[int]:
             [GROUPS_PER_PASS],
         )
         return [row[0] for row in cursor.fetchall()]
-
-
-def take_shares(worker: int, groups: list[int], *, shares: int) -> set[int]:
-    """Lease (or renew) one share of each of these groups; give the groups that were got.
-
-    A group has as many shares as there are live workers; one that is held by another and not run out is left alone.
-    """
-    if not groups:
-        return set()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO delivery_share AS held (limit_group_id, number, worker_token, leased_until)
-            SELECT DISTINCT ON (g) g, n, %(worker)s, clock_timestamp() + %(seconds)s * interval '1 second'
-            FROM unnest(%(groups)s::bigint[]) g CROSS JOIN generate_series(0, %(shares)s - 1) n
-            LEFT JOIN delivery_share s ON s.limit_group_id = g AND s.number = n
-            WHERE s.id IS NULL OR s.worker_token = %(worker)s OR s.leased_until < clock_timestamp()
-            ORDER BY g, (s.worker_token IS NOT DISTINCT FROM %(worker)s) DESC, n
-            ON CONFLICT (limit_group_id, number) DO UPDATE
-                SET worker_token = excluded.worker_token, leased_until = excluded.leased_until
-                WHERE held.worker_token = excluded.worker_token OR held.leased_until < clock_timestamp()
-            RETURNING limit_group_id
-            """,
-            {"worker": worker, "groups": groups, "shares": max(1, shares), "seconds": SHARE_LEASE_SECONDS},
-        )
-        return {row[0] for row in cursor.fetchall()}
 
 
 def resting_tasks() -> tuple[list[int], list[int]]:
@@ -203,8 +151,8 @@ def claim(groups: dict[int, int], *, limit: int, token: int = 0) -> list[Claimed
             UPDATE delivery_waiting w SET state = %(claimed)s, claim_token = %(token)s,
                 claim_deadline = clock_timestamp() + %(seconds)s * interval '1 second'
             FROM taken WHERE w.message_id = taken.message_id
-            RETURNING w.message_id, w.task_id, w.limit_group_id, w.attempts, w.answered, w.expires_at,
-                      w.priority, w.turn
+            RETURNING w.message_id, w.task_id, w.limit_group_id, w.queue_id, w.attempts, w.logged, w.answered,
+                      w.expires_at, w.priority, w.turn
             """,
             {
                 "groups": list(groups),
@@ -217,13 +165,13 @@ def claim(groups: dict[int, int], *, limit: int, token: int = 0) -> list[Claimed
                 "seconds": CLAIM_SECONDS,
             },
         )
-        waiting = sorted(cursor.fetchall(), key=lambda row: (row[6], row[7]))
+        waiting = sorted(cursor.fetchall(), key=lambda row: row[-2:])
     if not waiting:
         return []
     details = _details([row[0] for row in waiting])
     safe_until = taken_at + CLAIM_SECONDS - MARGIN_SECONDS
     return [
-        Claimed(row[0], token, safe_until, *row[1:6], *details[row[0]])
+        Claimed(row[0], token, safe_until, *row[1:-2], *details[row[0]])
         for row in waiting
         # A waiting row without its message can't be; should it ever, the claim runs out and the log tells.
         if row[0] in details

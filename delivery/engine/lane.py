@@ -12,14 +12,16 @@ import structlog
 
 from delivery.engine.claim import Claimed
 from delivery.engine.session import Connection, NotTried, SmtpFailed, Timeouts
-from delivery.engine.shape import Limits
+from delivery.engine.shape import Permit
 from delivery.engine.smtp import connect
 from delivery.engine.types import Exchange, Phase, Reply, Site
 
 log = structlog.get_logger()
 
 # A connection waits this long for more mail before it says goodbye.
-IDLE_SECONDS = 2.0
+IDLE_SECONDS = 1.0
+# Mail that would have to wait longer than this for its place in the rate's line goes back to the database's.
+PATIENCE_SECONDS = 10.0
 # A host that could not be reached is asked last for so long.
 SHUN_SECONDS = 60.0
 
@@ -41,16 +43,20 @@ class Outside:
     port: int
     ehlo_name: str
     timeouts: Timeouts
-    local_ip: str | None = None
 
 
 @dataclass
 class Lane:
-    """Mail for one site. `done` is told what came of each mail; None: given back untried."""
+    """Mail for one site from one sending IP. `done` is told what came of each mail; None: given back untried.
+
+    The permit is shared with the lanes of other sites of the same limit group.
+    """
 
     site: Site
-    limits: Limits
+    permit: Permit
     outside: Outside
+    # "": whatever the system routes by.
+    sending_ip: str
     done: Callable[[Ready, Exchange | None], None]
     queue: deque[Ready] = field(default_factory=deque)
     running: set[asyncio.Task[None]] = field(default_factory=set)
@@ -62,7 +68,12 @@ class Lane:
     def put(self, ready: Ready) -> None:
         self.queue.append(ready)
         self._more.set()
-        if len(self.running) < self.limits.connections and len(self.queue) > self.idle:
+        self.open_more()
+
+    def open_more(self) -> None:
+        """Another connection, if there is mail for one and the permit allows it. Called again when others close."""
+        if len(self.queue) > self.idle and self.permit.may_open(time.monotonic()):
+            self.permit.open += 1
             task = asyncio.create_task(self._work())
             self.running.add(task)
             task.add_done_callback(self.running.discard)
@@ -89,9 +100,12 @@ class Lane:
         try:
             while (ready := await self._next()) is not None:
                 connection = await self._deliver(ready, connection)
+                if self.permit.crowded():
+                    return
         finally:
             if connection is not None:
                 await connection.quit()
+            self.permit.open -= 1
 
     async def _next(self) -> Ready | None:
         if not self.queue:
@@ -111,9 +125,16 @@ class Lane:
 
     async def _deliver(self, ready: Ready, connection: Connection | None) -> Connection | None:
         """Send one mail, over this connection if it is still good; give the connection to go on with."""
+        now = time.monotonic()
+        wait = self.permit.wait(now)
+        if not self.permit.valid(now + wait) or wait > PATIENCE_SECONDS:
+            self.done(ready, None)
+            return connection
+        if wait:
+            await asyncio.sleep(wait)
         for _try in range(2):
             if connection is not None and (
-                not connection.usable or connection.sent >= self.limits.messages_per_connection
+                not connection.usable or connection.sent >= self.permit.limits.messages_per_connection
             ):
                 await connection.quit()
                 connection = None
@@ -135,7 +156,7 @@ class Lane:
                     ready.claimed.recipient,
                     ready.content,
                     smtputf8=ready.smtputf8,
-                    before_mail=lambda: time.monotonic() < ready.claimed.safe_until,
+                    before_mail=lambda: self._may_begin(ready),
                 )
             except NotTried:
                 self.done(ready, None)
@@ -150,6 +171,11 @@ class Lane:
         self.done(ready, exchange)
         return connection
 
+    def _may_begin(self, ready: Ready) -> bool:
+        """Asked right before MAIL is written: a process that was frozen finds here that its leases are over."""
+        now = time.monotonic()
+        return now < ready.claimed.safe_until and self.permit.valid(now)
+
     async def _open(self) -> Connection:
         """A connection to the first host of the site that answers. Raises the last SmtpFailed when none does."""
         now = time.monotonic()
@@ -163,7 +189,7 @@ class Lane:
                     self.outside.port,
                     mx_host=name,
                     ehlo_name=self.outside.ehlo_name,
-                    local_ip=self.outside.local_ip,
+                    local_ip=self.sending_ip or None,
                     timeouts=self.outside.timeouts,
                 )
             except SmtpFailed as failed:

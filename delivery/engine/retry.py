@@ -1,9 +1,11 @@
-"""When to try again, and until when. Pure."""
+"""When to try again, and until when."""
 
 from __future__ import annotations
 
 import datetime as dt
 import random
+
+from django.conf import settings
 
 FIRST_RETRIES = (dt.timedelta(minutes=5), dt.timedelta(minutes=15), dt.timedelta(minutes=30))
 LATER_RETRIES = (dt.timedelta(hours=1), dt.timedelta(hours=3))
@@ -30,3 +32,8 @@ def next_attempt(attempts: int, now: dt.datetime, *, simulator: bool, rng: rando
 def window_end(first_attempt: dt.datetime, *, hours: int, simulator: bool) -> dt.datetime:
     """The end of the retry window that begins with the first attempt."""
     return first_attempt + (SIMULATOR_WINDOW if simulator else dt.timedelta(hours=hours))
+
+
+def is_simulated(domain: str) -> bool:
+    """Whether a receiving domain is the simulator's: its own, or one with a mood."""
+    return settings.SIMULATOR and (domain == settings.SIMULATOR_DOMAIN or domain.endswith(".moods.test"))

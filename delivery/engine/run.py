@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,16 +22,18 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from console import heartbeat
-from delivery.engine import claim, route, shape, sites
+from delivery.engine import claim, retry, route, shares, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import classify
 from delivery.engine.lane import Lane, Outside, Ready, unreachable
+from delivery.engine.permits import Permits
 from delivery.engine.session import Timeouts
 from delivery.engine.settle import Settled, decide
 from delivery.engine.settler import Report, Settler, hang_up
 from delivery.engine.store import Store
 from delivery.engine.types import Exchange, Phase, Verdict
-from delivery.models import Status
+from delivery.models import QueuePause, Status
+from delivery.services import pauses
 from suppression import services as suppression
 
 log = structlog.get_logger()
@@ -49,6 +51,8 @@ POLL_SECONDS = 0.25
 BEAT_SECONDS = 2.0
 WAKE_SECONDS = 0.5
 # An end in order: lookups, then what is on the wire, then settling; the last two have their share of the whole.
+LANE_SECONDS = 0.1
+LANES_KEPT = 1000
 STOP_SECONDS = 15.0
 LOOKUP_SECONDS = 3.0
 SETTLING_SECONDS = 3.0
@@ -68,7 +72,11 @@ class Engine:
         self.idle_seconds = idle_seconds
         self.claiming = ThreadPoolExecutor(1, "claim")
         self.composing = ThreadPoolExecutor(2, "compose")
-        self.lanes: dict[str, Lane] = {}
+        self.lanes: dict[tuple[str, str], Lane] = {}
+        self.permits = Permits(self.worker)
+        # Mails in hand by limit group.
+        self.in_hand: Counter[int] = Counter()
+        self.pausing: set[asyncio.Task[None]] = set()
         self.routes: dict[int, sites.Route] = {}
         self.resolving: dict[int, asyncio.Task[sites.Route]] = {}
         self.settler = Settler(self.worker, self._settled)
@@ -84,10 +92,12 @@ class Engine:
         await self.settler.open()
         self.store = await self._in(self.claiming, Store)
         self.resolver = route.make_resolver(settings.DNS_SERVERS, settings.DNS_TIMEOUT)
+        watcher = asyncio.create_task(self._watch_lanes())
         dispatches: set[asyncio.Task[None]] = set()
         try:
             await self._feed(started + seconds, dispatches)
         finally:
+            watcher.cancel()
             await self._wind_up(dispatches)
         report = self.settler.report
         report.seconds = time.monotonic() - started
@@ -115,6 +125,8 @@ class Engine:
                 continue
             if batch:
                 self.in_flight += len(batch)
+                for one in batch:
+                    self.in_hand[one.limit_group_id] += 1
                 for domain_id, bundle in _by_domain(batch):
                     task = asyncio.create_task(self._dispatch(domain_id, bundle))
                     dispatches.add(task)
@@ -134,7 +146,7 @@ class Engine:
         """In the claiming thread: one pass of claims, with what composing them needs. No room: only a sign of life."""
         now = time.monotonic()
         if now >= self._beat_at:
-            self.workers = claim.beat(self.worker, self.name)
+            self.workers = shares.beat(self.worker, self.name)
             heartbeat.beat("deliver")
             self._beat_at = now + BEAT_SECONDS
         if now >= self._wake_at:
@@ -145,12 +157,19 @@ class Engine:
             self._token = 0
         if not room:
             return []
-        held = claim.take_shares(self.worker, claim.groups_with_mail(), shares=self.workers)
-        if not held:
+        waiting = claim.groups_with_mail()
+        # What is on its way keeps its permits, too.
+        busy = [group for group, count in self.in_hand.items() if count and group not in waiting]
+        free = set(self.permits.refresh(waiting + busy, workers=self.workers)) & set(waiting)
+        wanted = {group: self.permits.room(group) - self.in_hand[group] for group in free}
+        wanted = {group: number for group, number in wanted.items() if number > 0}
+        if not wanted:
             return []
-        each = max(20, room // len(held))
+        each = max(20, room // len(wanted))
         self._token = claim.new_token()
-        batch = claim.claim(dict.fromkeys(held, each), limit=room, token=self._token)
+        batch = claim.claim(
+            {group: min(each, number) for group, number in wanted.items()}, limit=room, token=self._token
+        )
         self.store.load(batch)
         batch = self._without_stopped(batch)
         self._token = 0
@@ -181,6 +200,7 @@ class Engine:
 
     def _count_and_settle(self, settled: Settled) -> None:
         self.in_flight += 1
+        self.in_hand[settled.claimed.limit_group_id] += 1
         self.settler.put(settled)
 
     # --- route, compose, sign
@@ -207,7 +227,17 @@ class Engine:
             while rest:
                 self._decided(rest.popleft(), exchange, verdict)
             return
-        lane = self._lane(way)
+        for one in rest:
+            # A domain just resolved: from now on its mail counts for its real group.
+            self.in_hand[one.limit_group_id] -= 1
+            self.in_hand[way.limit_group_id] += 1
+            one.limit_group_id = way.limit_group_id
+        if not any((way.limit_group_id, ip) in self.permits.known for ip in self.permits.ips):
+            await self._in(self.claiming, lambda: self.permits.refresh([way.limit_group_id], workers=self.workers))
+        sending_ip = self.permits.choose(way.limit_group_id)
+        if sending_ip is None:
+            return
+        lane = self._lane(way, sending_ip)
         while rest and not self.stopping:
             part = [rest[n] for n in range(min(BUNDLE, len(rest)))]
             composed = await self._in(self.composing, self._compose, part)
@@ -246,13 +276,27 @@ class Engine:
         self.routes[domain_id] = found[domain_id]
         return found[domain_id]
 
-    def _lane(self, way: sites.Route) -> Lane:
-        lane = self.lanes.get(way.site.key)
-        limits = shape.DEFAULT.share(self.workers)
-        if lane is None:
-            lane = self.lanes[way.site.key] = Lane(way.site, limits, self.outside, self._answered)
-        lane.site, lane.limits = way.site, limits
+    def _lane(self, way: sites.Route, sending_ip: str) -> Lane:
+        permit = self.permits.known[way.limit_group_id, sending_ip]
+        lane = self.lanes.get((way.site.key, sending_ip))
+        if lane is None or lane.permit is not permit:
+            lane = Lane(way.site, permit, self.outside, sending_ip, self._answered)
+            self.lanes[way.site.key, sending_ip] = lane
+        lane.site = way.site
         return lane
+
+    async def _watch_lanes(self) -> None:
+        """Connections that closed make room for other lanes of the group; a pause or a lost lease empties lanes."""
+        while True:
+            await asyncio.sleep(LANE_SECONDS)
+            now = time.monotonic()
+            for key, lane in list(self.lanes.items()):
+                if lane.queue and not lane.permit.valid(now):
+                    lane.give_back()
+                elif lane.queue:
+                    lane.open_more()
+                elif not lane.running and len(self.lanes) > LANES_KEPT:
+                    del self.lanes[key]
 
     def _compose(self, bundle: Sequence[Claimed]) -> list[Ready | None]:
         """In a composing thread. None for a message whose template is not there or can't be filled."""
@@ -271,8 +315,37 @@ class Engine:
     def _decided(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> None:
         simulator = settings.SIMULATOR and one.receiving_domain == settings.SIMULATOR_DOMAIN
         hours = self.store.account.retry_hours
-        settled = decide(one, exchange, verdict, now=timezone.now(), retry_hours=hours, simulator=simulator)
+        about_us = exchange.reply.code > 0 and verdict.scope in ("site", "sender") and not simulator
+        if about_us:
+            self._too_much(one, exchange, verdict)
+        settled = decide(
+            one, exchange, verdict, now=timezone.now(), retry_hours=hours, simulator=simulator, about_us=about_us
+        )
         self.settler.put(settled)
+
+    def _too_much(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> None:
+        """The server had enough of us: pause its group from this sending IP, and go on slower afterwards."""
+        group, ip = one.limit_group_id, exchange.local_ip if exchange.local_ip in self.permits.ips else ""
+        if verdict.scope == "sender":
+            reason, pause = QueuePause.Reason.REPUTATION, pauses.LISTED_PAUSE
+        elif exchange.reply.phase in (Phase.CONNECT, Phase.GREETING, Phase.EHLO):
+            reason, pause = QueuePause.Reason.CONNECTING, pauses.PAUSE
+        else:
+            reason, pause = QueuePause.Reason.QUOTA, pauses.PAUSE
+        if retry.is_simulated(one.receiving_domain):
+            pause = pauses.SIMULATOR_PAUSE
+        permit = self.permits.known.get((group, ip))
+        if permit is None or permit.paused_until > time.monotonic():
+            return
+        self.permits.stop_ip(group, ip, pause.total_seconds())
+        said, now = exchange.reply.text, timezone.now()
+        task = asyncio.create_task(
+            self.settler.call(
+                lambda: _logged(pauses.slow_down, group, ip, reason=reason, said=said, now=now, pause=pause)
+            )
+        )
+        self.pausing.add(task)
+        task.add_done_callback(self.pausing.discard)
 
     def _give_back(self, one: Claimed) -> None:
         self.settler.put(Settled(one, Status.SENDING))
@@ -281,8 +354,10 @@ class Engine:
         text = "This mail could not be composed: its template or signing key is not there, or the template is broken."
         self.settler.put(Settled(one, Status.INVALID, reason="other", last_reply=text))
 
-    def _settled(self, count: int) -> None:
-        self.in_flight -= count
+    def _settled(self, batch: Sequence[Settled]) -> None:
+        self.in_flight -= len(batch)
+        for one in batch:
+            self.in_hand[one.claimed.limit_group_id] -= 1
         self.room.set()
 
     # --- ending
@@ -307,7 +382,7 @@ class Engine:
             lookup.cancel()
         await self.settler.close(seconds=until - time.monotonic())
         try:
-            await self._in(self.claiming, claim.leave, self.worker)
+            await self._in(self.claiming, shares.leave, [self.worker])
         except DatabaseError:
             pass  # the leases run out by themselves
         await self._in(self.claiming, hang_up)
@@ -324,6 +399,14 @@ def _by_domain(batch: Sequence[Claimed]) -> Iterator[tuple[int, list[Claimed]]]:
     for one in batch:
         bundles[one.receiving_domain_id].append(one)
     yield from bundles.items()
+
+
+def _logged(call: Callable[..., None], *arguments: Any, **named: Any) -> None:
+    """A side effect that must not stop the mail: the pause holds in this process in any case."""
+    try:
+        call(*arguments, **named)
+    except DatabaseError as error:
+        log.warning("pause_not_written", error=str(error).strip())
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:

@@ -43,31 +43,51 @@ class Settled:
     verdict: Verdict | None = None
     # None: not tried (suppressed, or given back).
     exchange: Exchange | None = None
+    # Whether the attempt counts for the retry schedule: an answer about us or the site is logged, and costs nothing.
+    counts: bool = True
     # Where it stands in the journal; 0: nowhere.
     page: int = 0
 
     @property
     def attempts(self) -> int:
-        return self.claimed.attempts + (self.exchange is not None)
+        """For the retry schedule."""
+        return self.claimed.attempts + (self.exchange is not None and self.counts)
+
+    @property
+    def logged(self) -> int:
+        """Number of this attempt in the send log, and how many there are."""
+        return self.claimed.logged + (self.exchange is not None)
 
 
 def decide(
-    claimed: Claimed, exchange: Exchange, verdict: Verdict, *, now: dt.datetime, retry_hours: int, simulator: bool
+    claimed: Claimed,
+    exchange: Exchange,
+    verdict: Verdict,
+    *,
+    now: dt.datetime,
+    retry_hours: int,
+    simulator: bool,
+    about_us: bool = False,
 ) -> Settled:
-    """What a verdict means for the message: PRODUCT's status machine and retry window. Pure."""
+    """What a verdict means for the message: PRODUCT's status machine and retry window. Pure.
+
+    `about_us`: the answer was not about the message but about how much we send or from where. The message goes back
+    into the line at once, where its queue's pause or another sending IP decides, and the attempt does not count.
+    """
     reply = exchange.reply.text[:REPLY_SHOWN]
     answered = claimed.answered or 400 <= exchange.reply.code < 500
     expires_at = claimed.expires_at or retry.window_end(now, hours=retry_hours, simulator=simulator)
     done = Settled(claimed, Status.DELIVERED, last_reply=reply, verdict=verdict, exchange=exchange, answered=answered)
     if verdict.outcome == "delivered":
         return done
-    if verdict.outcome == "refused":
+    if verdict.outcome == "refused" and not about_us:
         done.status, done.reason = Status.INVALID, verdict.reason or Reason.OTHER
         return done
-    due = retry.next_attempt(claimed.attempts + 1, now, simulator=simulator)
-    if due <= expires_at:
+    done.counts = not about_us
+    due = None if about_us else retry.next_attempt(claimed.attempts + 1, now, simulator=simulator)
+    if (due or now) <= expires_at:
         done.status, done.due, done.expires_at = Status.SENDING, due, expires_at
-    elif answered:
+    elif answered or about_us:
         done.status, done.reason = Status.SOFT_BOUNCE, verdict.reason or Reason.OTHER
     else:
         done.status, done.reason = Status.INVALID, Reason.SERVER_ERROR
@@ -120,21 +140,25 @@ def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[i
     cursor.execute(
         """
         UPDATE delivery_waiting w SET state = v.state, held_by = v.held_by, due = v.due,
-            expires_at = v.expires_at, attempts = v.attempts,
+            limit_group_id = coalesce(nullif(v.limit_group, 0), w.limit_group_id),
+            expires_at = v.expires_at, attempts = v.attempts, logged = v.logged,
             answered = v.answered, claim_token = NULL, claim_deadline = NULL
-        FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
-                    %s::smallint[], %s::boolean[])
-            AS v(id, token, state, held_by, due, expires_at, attempts, answered)
+        FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::smallint[], %s::text[],
+                    %s::timestamptz[], %s::timestamptz[], %s::smallint[], %s::smallint[], %s::boolean[])
+            AS v(id, token, limit_group, state, held_by, due, expires_at, attempts, logged, answered)
         WHERE w.message_id = v.id AND w.claim_token = v.token RETURNING w.message_id
         """,
         [
             [one.claimed.message_id for one in put_off],
             [one.claimed.token for one in put_off],
+            # A domain resolved meanwhile has another group than the row was claimed in.
+            [one.claimed.limit_group_id for one in put_off],
             [_state(one) for one in put_off],
             [str(one.held_by) for one in put_off],
             [one.due or now for one in put_off],
             [one.expires_at or one.claimed.expires_at for one in put_off],
             [one.attempts for one in put_off],
+            [one.logged for one in put_off],
             [one.answered or one.claimed.answered for one in put_off],
         ],
     )
@@ -165,7 +189,7 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> None:
             [one.status.value for one in batch],
             [str(one.reason) for one in batch],
             [str(one.held_by) for one in batch],
-            [one.attempts for one in batch],
+            [one.logged for one in batch],
             [one.last_reply for one in batch],
             [_moment(one.exchange) for one in batch],
             [(one.exchange.local_ip or None) if one.exchange else None for one in batch],
@@ -193,7 +217,7 @@ def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:
             copy.write_row(
                 (
                     one.claimed.message_id,
-                    one.attempts,
+                    one.logged,
                     _moment(exchange),
                     exchange.seconds,
                     verdict.outcome,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -37,10 +37,10 @@ class Report:
 
 
 class Settler:
-    """Of one engine: a queue, a journal, and one thread with a database connection. `done` is told how many messages
+    """Of one engine: a queue, a journal, and one thread with a database connection. `done` is told which messages
     are out of hand."""
 
-    def __init__(self, worker: int, done: Callable[[int], None]) -> None:
+    def __init__(self, worker: int, done: Callable[[Sequence[Settled]], None]) -> None:
         self.worker = worker
         self.done = done
         self.pool = ThreadPoolExecutor(1, "settle")
@@ -89,7 +89,7 @@ class Settler:
             await self._settle(batch)
             for _one in batch:
                 self.results.task_done()
-            self.done(len(batch))
+            self.done(batch)
 
     async def _settle(self, batch: list[Settled]) -> None:
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
+from delivery.engine import shape
 from delivery.engine.types import Host, Site
 
 REMEMBER = dt.timedelta(minutes=30)
@@ -56,6 +57,7 @@ def remember(domain_id: int, site: Site, *, now: dt.datetime) -> Route:
     """Store a fresh route; rows that waited under the domain's own limit group move to the site's."""
     key = site.key if len(site.key) <= KEY_LENGTH else "sha256:" + hashlib.sha256(site.key.encode()).hexdigest()
     until = now + REMEMBER
+    provider = shape.provider_of(host.name for host in site.hosts)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO delivery_site (key, hosts, tencent) VALUES (%s, %s::jsonb, %s) "
@@ -66,7 +68,7 @@ def remember(domain_id: int, site: Site, *, now: dt.datetime) -> Route:
         cursor.execute(
             "INSERT INTO delivery_limitgroup (name) VALUES (%s) "
             "ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
-            [f"mx:{key}"],
+            [f"provider:{provider.name}" if provider else f"mx:{key}"],
         )
         group_id = cursor.fetchone()[0]
         cursor.execute("SELECT limit_group_id FROM delivery_receivingdomain WHERE id = %s FOR UPDATE", [domain_id])

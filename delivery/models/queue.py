@@ -16,9 +16,15 @@ from delivery.models.status import HeldBy
 
 
 class LimitGroup(models.Model):
-    """`mx:KEY` of a site, `provider:NAME` of a big provider, `domain:NAME` of a domain not yet resolved."""
+    """`mx:KEY` of a site, `provider:NAME` of a big provider, `domain:NAME` of a domain not yet resolved.
 
-    name = models.CharField(max_length=300, unique=True)
+    Empty limits are those of rules/providers.toml.
+    """
+
+    name = models.CharField(_("name"), max_length=300, unique=True)
+    connections = models.PositiveSmallIntegerField(_("connections"), null=True, blank=True)
+    messages_per_connection = models.PositiveSmallIntegerField(_("messages per connection"), null=True, blank=True)
+    rate = models.FloatField(_("messages a second"), null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name
@@ -90,7 +96,10 @@ class Waiting(models.Model):
     priority = models.SmallIntegerField(choices=Priority)
     # Fairness among tasks: the place in line, counted from where the line stood when the task began.
     turn = models.BigIntegerField(default=0)
+    # Attempts that count for the retry schedule, and all that are in the send log: an answer that is not about the
+    # message ("too many connections") is logged but not counted.
     attempts = models.SmallIntegerField(default=0)
+    logged = models.SmallIntegerField(default=0)
     due = models.DateTimeField()
     # End of the retry window, fixed at the first attempt.
     expires_at = models.DateTimeField(null=True)
@@ -129,15 +138,45 @@ class Worker(models.Model):
 
 
 class Share(models.Model):
-    """A part of a limit group's limits, leased to one worker. As many as there are live workers, at most."""
+    """A part of 1/`part` of a limit group's limits, leased to one worker (engine/shares.py)."""
 
     limit_group = models.ForeignKey(LimitGroup, on_delete=models.CASCADE, related_name="shares", db_index=False)
-    number = models.SmallIntegerField()
-    worker_token = models.BigIntegerField(null=True, db_index=True)
+    worker_token = models.BigIntegerField(db_index=True)
+    part = models.SmallIntegerField()
     leased_until = models.DateTimeField()
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["limit_group", "number"], name="one_share_a_number")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["limit_group", "worker_token"], name="one_share_a_worker")
+        ]
 
     def __str__(self) -> str:
-        return f"{self.limit_group_id}/{self.number}"
+        return f"{self.limit_group_id} 1/{self.part}"
+
+
+class QueuePause(models.Model):
+    """A limit group slowed down or paused, from one sending IP ("": from all)."""
+
+    class Reason(models.TextChoices):
+        QUOTA = "quota", _("limited by the receiving domain's quota")
+        REPUTATION = "reputation", _("limited by our IP's quota or reputation")
+        CONNECTING = "connecting", _("connecting too often")
+        OPERATOR = "operator", _("paused by an operator")
+
+    limit_group = models.ForeignKey(LimitGroup, on_delete=models.CASCADE, related_name="pauses", db_index=False)
+    sending_ip = models.CharField(_("sending IP"), max_length=45, blank=True)
+    pace = models.FloatField(default=1.0)
+    # When the pace began to creep back: the end of the last pause.
+    pace_at = models.DateTimeField()
+    paused_until = models.DateTimeField(_("next attempt"), null=True)
+    since = models.DateTimeField(_("since"))
+    reason = models.CharField(_("reason"), max_length=10, choices=Reason)
+    # The server's own words.
+    said = models.CharField(max_length=500, blank=True)
+    paused_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["limit_group", "sending_ip"], name="one_pause_an_ip")]
+
+    def __str__(self) -> str:
+        return f"{self.limit_group_id} {self.reason}"

@@ -143,6 +143,7 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
                     request.priority,
                     request.turn + place,
                     0,
+                    0,
                     now,
                     False,
                 )
@@ -160,8 +161,8 @@ _MESSAGE_COLUMNS = (
     "sender_name, subject, label, to_field, variables, status, reason, held_by, attempts, last_reply, request_ip)"
 )
 _WAITING_COLUMNS = (
-    "delivery_waiting (message_id, limit_group_id, queue_id, task_id, state, held_by, priority, turn, attempts, due, "
-    "answered)"
+    "delivery_waiting (message_id, limit_group_id, queue_id, task_id, state, held_by, priority, turn, attempts, "
+    "logged, due, answered)"
 )
 
 

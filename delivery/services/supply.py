@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
@@ -9,7 +11,11 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from console import heartbeat
+from delivery.engine import shares
 from delivery.engine.claim import GRACE_SECONDS
+
+REAP_SECONDS = 3.0
+_reap_at = 0.0
 
 
 def top_up() -> int:
@@ -31,6 +37,10 @@ def top_up() -> int:
 
 def keep_supplied() -> None:
     """What the supervisor calls at every tick."""
+    global _reap_at
+    if time.monotonic() >= _reap_at:
+        _reap_at = time.monotonic() + REAP_SECONDS
+        shares.reap()
     top_up()
 
 

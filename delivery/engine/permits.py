@@ -1,0 +1,123 @@
+"""The permits of one engine: shares, limits and pauses of the groups that it has to do with, kept fresh."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from delivery.engine import shape, shares
+from delivery.engine.shape import Limits, Permit
+from delivery.services import pauses
+
+# Pauses and limits that somebody changed are seen after this long, in seconds; shares are renewed well before their
+# lease ends.
+FRESH_SECONDS = 1.0
+RENEW_SECONDS = 5.0
+
+
+@dataclass
+class Permits:
+    """Written in the claiming thread, read in the loop; a Permit's own fields change in place."""
+
+    worker: int
+    ips: tuple[str, ...] = field(default_factory=lambda: tuple(settings.SENDING_IPS) or ("",))
+    known: dict[tuple[int, str], Permit] = field(default_factory=dict)
+    _shares: dict[int, shares.Share] = field(default_factory=dict)
+    _limits: dict[int, Limits] = field(default_factory=dict)
+    _states: dict[tuple[int, str], pauses.State] = field(default_factory=dict)
+    _fresh_at: dict[int, float] = field(default_factory=dict)
+    _turn: int = 0
+
+    def refresh(self, groups: list[int], *, workers: int) -> list[int]:
+        """In the claiming thread: bring these groups' permits up to date; give those that may be worked on now."""
+        now = time.monotonic()
+        stale = [group for group in groups if now >= self._fresh_at.get(group, 0.0)]
+        if stale:
+            self._read(stale)
+            self._fresh_at |= dict.fromkeys(stale, now + FRESH_SECONDS)
+        self._lease(groups, workers=workers)
+        self._apply(groups)
+        now = time.monotonic()
+        return [group for group in groups if any(self.known[group, ip].valid(now) for ip in self.ips)]
+
+    def choose(self, group: int) -> str | None:
+        """A sending IP from which mail may go to this group now, in turn; None when there is none."""
+        now = time.monotonic()
+        for _ip in self.ips:
+            self._turn += 1
+            ip = self.ips[self._turn % len(self.ips)]
+            permit = self.known.get((group, ip))
+            if permit is not None and permit.valid(now):
+                return ip
+        return None
+
+    def room(self, group: int) -> int:
+        """How many mails may be in hand for this group: enough to keep its connections busy, no more."""
+        most = 0
+        for ip in self.ips:
+            limits = self.known[group, ip].limits
+            most += min(limits.connections * 25, int(limits.rate * 4) + 2 if limits.rate else 1_000_000)
+        return most
+
+    def stop_ip(self, group: int, ip: str, seconds: float) -> None:
+        """In the loop, at once: what is paused in the database is heeded here before it is read again."""
+        if (permit := self.known.get((group, ip))) is not None:
+            permit.paused_until = max(permit.paused_until, time.monotonic() + seconds)
+
+    def _read(self, groups: list[int]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id, name, connections, messages_per_connection, rate FROM delivery_limitgroup "
+                "WHERE id = ANY(%s)",
+                [groups],
+            )
+            for group_id, name, connections, messages, rate in cursor.fetchall():
+                by_rule = shape.limits_of(name)
+                self._limits[group_id] = Limits(
+                    connections or by_rule.connections,
+                    messages or by_rule.messages_per_connection,
+                    by_rule.rate if rate is None else rate,
+                )
+        wanted = set(groups)
+        self._states = {key: state for key, state in self._states.items() if key[0] not in wanted}
+        self._states |= pauses.states(groups, now=timezone.now())
+
+    def _lease(self, groups: list[int], *, workers: int) -> None:
+        now = time.monotonic()
+        wishes: dict[int, shares.Wish] = {}
+        for group in groups:
+            limits = self._limits.get(group, Limits())
+            share = self._shares.get(group)
+            wanted = min(workers, limits.connections)
+            lasts = share is not None and share.until - now > shares.SHARE_LEASE_SECONDS - RENEW_SECONDS
+            if lasts and share is not None and share.of == wanted:
+                continue
+            opened = max((self.known[group, ip].open for ip in self.ips if (group, ip) in self.known), default=0)
+            wishes[group] = shares.Wish(limits.connections, opened, limits.connections)
+        got = shares.take(self.worker, wishes, workers=workers)
+        for group in wishes:
+            if group in got:
+                self._shares[group] = got[group]
+
+    def _apply(self, groups: list[int]) -> None:
+        now, wall = time.monotonic(), timezone.now()
+        for group in groups:
+            limits = self._limits.get(group, Limits())
+            share = self._shares.get(group)
+            everywhere = self._states.get((group, ""))
+            for ip in self.ips:
+                permit = self.known.setdefault((group, ip), Permit(Limits(1, 1)))
+                state = self._states.get((group, ip))
+                permit.limits = limits.part(share.of if share else limits.connections, state.pace if state else 1.0)
+                permit.until = share.until if share else 0.0
+                ends = [s.paused_until for s in (state, everywhere if ip else None) if s and s.paused_until]
+                permit.paused_until = now + _seconds(max(ends), wall) if ends else 0.0
+
+
+def _seconds(until: dt.datetime, now: dt.datetime) -> float:
+    return max(0.0, (until - now).total_seconds())
