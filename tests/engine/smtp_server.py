@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -194,7 +195,11 @@ class Server:
                 await self.serve(reader, writer)
             tasks.discard(task)
 
-        listener = await asyncio.start_server(handle, "127.0.0.1", 0)
+        # A small buffer of a fixed size: left to itself, the system would take megabytes in for a server that hangs.
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.bind(("127.0.0.1", 0))
+        listener = await asyncio.start_server(handle, sock=sock)
         self.port = listener.sockets[0].getsockname()[1]
         try:
             yield self
