@@ -17,6 +17,14 @@
     for (const menu of document.querySelectorAll("details.ph-menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
 
+  // An address is drawn in two parts, so that its domain stays readable; it is copied as one.
+  document.addEventListener("copy", (event) => {
+    const text = getSelection().toString();
+    if (!/\S\n@\S/.test(text)) return;
+    event.clipboardData.setData("text/plain", text.replace(/(\S)\n(@\S)/g, "$1$2"));
+    event.preventDefault();
+  });
+
   document.addEventListener("keydown", (event) => {
     if (event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.closest("input, textarea, select, [contenteditable]")) {
       event.preventDefault(); document.getElementById("find")?.focus();

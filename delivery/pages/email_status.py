@@ -131,7 +131,7 @@ class MessageTable(Table):
     # There is not room for all: these are shown only to who chooses them.
     on_demand = ("sender", "request_ip", "send_ip")
 
-    status = MessageStatusColumn(gettext_lazy("Status"), accessor="pk", width="cw-11", phone="m-full")
+    status = MessageStatusColumn(gettext_lazy("Status"), accessor="pk", width="cw-13", phone="m-full")
     recipient = AddressColumn(gettext_lazy("Recipient"), url=lambda m: url_of_message(m.pk), main=True, phone="m-a")
     subject = Column(gettext_lazy("Subject"), phone="m-full")
     sender = AddressColumn(gettext_lazy("Sender"), wide=True, muted=True, phone="m-hide")

@@ -63,6 +63,7 @@ class TaskForm(forms.Form):
         initial=0,
         widget=forms.TextInput(attrs={"inputmode": "numeric", "class": "text-end", "size": 4}),
         help_text=gettext_lazy("0 to 50 %: held out on purpose, drawn at random."),
+        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), gettext_lazy("Enter 0 to 50.")),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from html import escape
@@ -65,7 +66,7 @@ def read_upload(data: bytes) -> str:
     Raises TemplateError for more than 1 MB and for what is no text.
     """
     if len(data) > MAX_BYTES:
-        size = len(data) / 1024 / 1024
+        size = math.ceil(len(data) / 2**20 * 10) / 10  # never "1.0 MB; at most 1 MB"
         raise TemplateError.one("too_big", f"The file has {size:.1f} MB; a template has at most 1 MB.")
     for mark, charset in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):

@@ -7,6 +7,7 @@ sees what browsers see, so that nothing slips through a difference between the t
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterator
 from typing import Literal
@@ -81,7 +82,8 @@ def check(source: str, kind: Kind) -> list[Problem]:
     """
     size = len(source.encode("utf-8", "replace"))
     if size > MAX_BYTES:
-        text = f"The template has {size / 1024 / 1024:.1f} MB; at most 1 MB can be sent. Put pictures on a web server."
+        megabytes = math.ceil(size / 2**20 * 10) / 10  # never "1.0 MB; at most 1 MB"
+        text = f"The template has {megabytes:.1f} MB; at most 1 MB can be sent. Put pictures on a web server."
         return [Problem(1, 1, "too_big", text)]
     control = _CONTROL.search(source)
     if control:

@@ -58,10 +58,11 @@ def console(var: Path) -> Iterator[Console]:
             "LOG_LEVEL": "WARNING",
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
         }
+        manage = [sys.executable, "manage.py"]
         log = var / "serve.log"
         with log.open("wb") as output:
             serve = subprocess.Popen(
-                [sys.executable, "manage.py", "serve", "--parts", "web,deliver,jobs"],
+                [*manage, "serve", "--parts", "web,deliver,jobs"],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -54,9 +54,7 @@ def desk(browser: Browser, running: Console) -> Iterator[Page]:
     faults: list[str] = []
     context.on("weberror", lambda error: faults.append(f"error: {error.error}"))
     context.on("console", lambda line: faults.append(line.text) if line.type in ("error", "warning") else None)
-    context.on(
-        "response", lambda answer: faults.append(f"{answer.status} {answer.url}") if answer.status > 399 else None
-    )
+    context.on("response", lambda it: faults.append(f"{it.status} {it.url}") if it.status > 399 else None)
     page = context.new_page()
     yield page
     context.close()
