@@ -11,6 +11,9 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection
 
@@ -76,7 +79,7 @@ class _Generator:
             self._renew_at = time.monotonic() + LEASE_SECONDS / 2
             return
         token = secrets.token_hex(8)
-        with connection.cursor() as cursor:
+        with _own_connection() as cursor:
             # Its own statement, not a get_or_create: SKIP LOCKED lets a hundred processes start at once.
             cursor.execute(
                 """
@@ -96,13 +99,25 @@ class _Generator:
         self._last_ms, self._sequence = int(time.time() * 1000) - _EPOCH_MS, SEQUENCE
 
     def _renewed(self) -> bool:
-        with connection.cursor() as cursor:
+        with _own_connection() as cursor:
             cursor.execute(
                 "UPDATE console_node SET leased_until = clock_timestamp() + %s * interval '1 second' "
                 "WHERE number = %s AND token = %s",
                 [LEASE_SECONDS, self._node, self._token],
             )
             return cursor.rowcount == 1
+
+
+@contextmanager
+def _own_connection() -> Iterator[Any]:
+    """A cursor outside the caller's transaction: were a lease rolled back with it, the number would go to another
+    process while this one goes on using it."""
+    own = connection.copy()
+    try:
+        with own.cursor() as cursor:
+            yield cursor
+    finally:
+        own.close()
 
 
 _generator = _Generator()
