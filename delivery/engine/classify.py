@@ -47,6 +47,9 @@ class Rule:
     permanent: bool | None
     scope: Scope
     sample: str
+    ip: bool = False
+    patterns: tuple[str, ...] = ()
+    usually_permanent: bool = False  # what the code of its sample says, for texts that have lost their code
 
     def fits(self, code: int, subject: str, text: str, phase: str) -> bool:
         """`subject`: the enhanced code without its first digit."""
@@ -57,6 +60,16 @@ class Rule:
         if self.enhanced and subject not in self.enhanced and subject.partition(".")[0] + ".*" not in self.enhanced:
             return False
         return self.pattern is None or self.pattern.search(text) is not None
+
+    def covers(self, later: Rule) -> bool:
+        """Whatever the conditions beside the patterns let through to `later`, they let through to this one too."""
+        codes = not self.codes or (later.codes and all(self.codes & {code, code // 100} for code in later.codes))
+        enhanced = not self.enhanced or (later.enhanced and later.enhanced <= self.enhanced)
+        return bool(codes and enhanced and (not self.phases or (later.phases and later.phases <= self.phases)))
+
+    def says(self, other: Rule) -> bool:
+        """Both mean the same."""
+        return (self.reason, self.permanent, self.scope) == (other.reason, other.permanent, other.scope)
 
 
 def _joined(patterns: list[str]) -> str:
@@ -82,6 +95,9 @@ def _make(entry: dict[str, Any]) -> Rule:
         permanent=entry.get("permanent"),
         scope=entry["scope"],
         sample=entry["sample"],
+        ip=entry.get("ip", False),
+        patterns=tuple(patterns),
+        usually_permanent=entry.get("permanent", parse(entry["sample"])[0] >= 500),
     )
 
 
@@ -94,6 +110,12 @@ def read_rules(text: str) -> tuple[Rule, ...]:
 def rules() -> tuple[Rule, ...]:
     """The rules of the file, read once."""
     return read_rules(RULES.read_text(encoding="utf-8"))
+
+
+@cache
+def ip_rules() -> frozenset[str]:
+    """Names of the rules for what is said of our IP address alone, so that another address may fare better."""
+    return frozenset(rule.name for rule in rules() if rule.ip)
 
 
 def normalised(text: str) -> str:
@@ -128,6 +150,21 @@ def classify(code: int, enhanced: str, text: str, phase: Phase | str) -> Verdict
     return _decide(code, enhanced, normalised(text), str(phase))
 
 
+def classify_text(text: str, phase: Phase | str = Phase.RCPT) -> Verdict:
+    """`classify` for a reply as a log or a bounce mail quotes it. Without a code, the words decide alone."""
+    text = text[: 4 * TEXT_MAX]
+    if "refused to talk to me:" in text:  # Postfix quotes a greeting so
+        phase, text = Phase.GREETING, text.partition("refused to talk to me:")[2]
+    code, enhanced = parse(text)
+    if code or not text.strip():
+        return classify(code, enhanced, text, phase)
+    said = normalised(text)
+    rule = next((rule for rule in rules() if rule.fits(0, "", said, str(phase))), None)
+    if rule is None:
+        return Verdict("deferred", "other", "message", "unknown")
+    return Verdict("refused" if rule.usually_permanent else "deferred", rule.reason, rule.scope, rule.name)
+
+
 @lru_cache(maxsize=4096)
 def _decide(code: int, enhanced: str, text: str, phase: str) -> Verdict:
     subject = enhanced[2:]
@@ -137,8 +174,18 @@ def _decide(code: int, enhanced: str, text: str, phase: str) -> Verdict:
         if rule.fits(code, subject, text, phase):
             if rule.permanent is not None:
                 permanent = rule.permanent
-            return Verdict("refused" if permanent else "deferred", rule.reason, rule.scope, rule.name)
+            scope = rule.scope
+            if code == 421 and scope == "message" and rule.reason == "server_error":
+                scope = "site"  # RFC 5321 §3.8: the server gives up the connection, not the message
+            return Verdict("refused" if permanent else "deferred", rule.reason, scope, rule.name)
     return Verdict("refused" if permanent else "deferred", "other", "message", "unknown")
+
+
+_NEVER_SEEN = re.compile(r"(?<!\\)[A-Z\"`´“”'’]")  # what normalised() leaves nothing of
+
+
+def _before(rule: Rule, candidates: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    return candidates[: next(at for at, other in enumerate(candidates) if other is rule)]
 
 
 def problems(candidates: Iterable[Rule]) -> list[str]:
@@ -158,6 +205,15 @@ def problems(candidates: Iterable[Rule]) -> list[str]:
             found.append(f"{rule.name}: no such phase: {', '.join(sorted(rule.phases - set(Phase)))}")
         if not (rule.pattern or rule.enhanced or rule.codes):
             found.append(f"{rule.name}: fits everything")
+        if rule.ip and rule.scope != "sender":
+            found.append(f"{rule.name}: speaks of our IP address, but its scope is {rule.scope}")
+        for pattern in rule.patterns:
+            if _NEVER_SEEN.search(pattern):
+                found.append(f"{rule.name}: capitals and quotes never reach the patterns: {pattern}")
+            for other in _before(rule, candidates):
+                if pattern in other.patterns and other.covers(rule):
+                    how = "says the same" if other.says(rule) else "contradicts it"
+                    found.append(f"{rule.name}: never reached by {pattern}, which {other.name} has, and {how}")
         code, enhanced = parse(rule.sample)
         phase = min(rule.phases, default=Phase.RCPT.value)
         text = normalised(rule.sample)

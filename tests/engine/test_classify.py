@@ -5,10 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from delivery.engine.classify import RULES, classify, normalised, parse, problems, read_rules, rules
+from delivery.engine.classify import (
+    RULES,
+    classify,
+    classify_text,
+    ip_rules,
+    normalised,
+    parse,
+    problems,
+    read_rules,
+    rules,
+)
 from delivery.engine.types import Phase
 from tests.engine.replies import SAID
 
+HELD_OUT = Path(__file__).parent / "replies_heldout.jsonl"
 CORPUS = Path(__file__).parents[3] / "shared/corpora/smtp_replies.jsonl"
 
 # concept of the corpus → the reason meant, and those that are fair too
@@ -59,6 +70,27 @@ def test_real_replies_are_read_as_their_labels_say():
     assert sum(kinds) >= len(rows) * 0.95
 
 
+def test_replies_of_many_servers_are_read_as_their_labels_say():
+    """Written down before the rules were changed for them; the parts show how well rules do on what they don't know.
+
+    "tuned" was worked with: 87 % before. "unseen" was not: 85 % before, 89 % after (96 % with what is fair too).
+    "fresh" came last: 83 % with the old rules, 86 % (94 %) with the new ones, before anything was done for it.
+    """
+    reasons = {concept: value.split() for key, value in CONCEPTS.items() for concept in key.split()}
+    rows = [json.loads(line) for line in HELD_OUT.read_text(encoding="utf-8").splitlines()]
+    assert len({row["text"] for row in rows}) == len(rows) > 400
+    found = [(row, classify_text(row["text"])) for row in rows]
+    wrong = [(row["text"], got.rule) for row, got in found if got.reason not in reasons[row["concept"]]]
+    meant = [row for row, got in found if got.reason == reasons[row["concept"]][0]]
+    assert len(wrong) <= len(rows) * 0.02, wrong
+    assert len(meant) >= len(rows) * 0.95
+    for row, got in found:
+        if row["concept"] in ("rate", "greylist"):
+            assert got.outcome == "deferred", row["text"]
+        if row["concept"] in ("user_unknown", "user_disabled", "mailbox_full", "moved"):
+            assert got.scope in ("recipient", "message"), row["text"]
+
+
 @pytest.mark.parametrize("phase", Phase)
 def test_only_an_answer_to_the_final_dot_delivers(phase):
     outcome = classify(250, "2.0.0", "250 2.0.0 ok", phase).outcome
@@ -91,6 +123,52 @@ def test_who_is_concerned():
     assert verdict("421 4.7.0 too many connections").scope == "site"
     assert verdict("554 5.7.1 Client host [1.2.3.4] blocked using zen.spamhaus.org").scope == "sender"
     assert verdict("554 5.7.1 spam message rejected").scope == "message"
+    assert verdict("554 5.7.1 <a@example.org>: Relay access denied").scope == "recipient"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "421 4.7.0 too many connections from 192.0.2.1",
+        "550 Ip frequency limited. http://service.mail.qq.com",
+        "554 MI:STC 163 mx3",
+        "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation.",
+        "421 4.7.28 unusual rate of unsolicited mail",
+        "421 Service not available, closing transmission channel",
+        "421 4.3.0 Temporary System Problem. Try again later",
+        "452 4.3.1 Insufficient system storage",
+    ],
+)
+def test_what_holds_for_all_mail_to_a_site_is_no_matter_of_one_message(line):
+    found = verdict(line)
+    assert (found.outcome, found.scope) == ("deferred", "site")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "451 4.3.0 Temporary lookup failure",
+        "450 4.2.0 <a@example.org>: Mailbox temporarily unavailable, try again later",
+        "451 Requested action aborted: local error in processing",
+        "451 4.7.1 Greylisted, come back in 5 minutes",
+    ],
+)
+def test_trouble_with_one_message_holds_up_no_other(line):
+    assert verdict(line).scope in ("message", "recipient")
+
+
+def test_what_is_said_of_our_ip_address_is_told_from_what_is_said_of_our_domain():
+    assert verdict("554 5.7.1 Client host [1.2.3.4] blocked using zen.spamhaus.org").rule in ip_rules()
+    assert verdict("550 5.7.1 Mail from IP 1.2.3.4 was rejected").rule in ip_rules()
+    assert verdict("550 5.7.26 unauthenticated, DMARC policy").rule not in ip_rules()
+    assert verdict("553 5.1.8 Sender address rejected: Domain not found").rule not in ip_rules()
+
+
+def test_a_reply_without_its_code_is_read_by_its_words():
+    found = classify_text("Your email to group a@example.com was rejected due to spam classification.")
+    assert (found.outcome, found.reason) == ("refused", "spam")
+    assert classify_text("too many connections, slow down").outcome == "deferred"
+    assert classify_text("host mx.example.org refused to talk to me: 554 mx.example.org").reason == "ip_or_domain"
 
 
 def test_words_in_addresses_mean_nothing():
@@ -114,6 +192,30 @@ def test_faulty_rules_are_found():
     assert any("ends at" in problem for problem in problems(read_rules(hidden)))
     nothing = '[[rule]]\nname = "all"\nreason = "bad"\nscope = "world"\nsample = "550 x"\n'
     assert len(problems(read_rules(nothing))) == 3
+
+
+def rule(name, pattern="spam", reason="spam", **more):
+    lines = {"name": name, "reason": reason, "scope": "message", "sample": f"550 {pattern}", **more}
+    return "[[rule]]\n" + f"pattern = ['{pattern}']\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in lines.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (rule("a") + rule("b"), "says the same"),
+        (rule("a") + rule("b", reason="rejected"), "contradicts it"),
+        (rule("a") + rule("b", pattern="spam again"), "ends at a"),
+        (rule("a", pattern="Spam"), "capitals"),
+        (rule("a", ip=True), "IP address"),
+        (rule("a", phase=["never"]), "no such phase"),
+    ],
+)
+def test_rules_that_are_hidden_or_contradict_each_other_are_named(text, said):
+    assert any(said in problem for problem in problems(read_rules(text)))
+
+
+def test_the_same_words_may_mean_another_thing_under_another_code():
+    assert problems(read_rules(rule("a", code=[4], sample="450 spam") + rule("b", reason="rejected"))) == []
 
 
 def test_an_endless_reply_costs_no_more_than_a_long_one():
