@@ -20,6 +20,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from console import registry
 from console.badges import Badge
 from console.templatetags.posthorn import DASH, address, badge, bar, num, when
 
@@ -90,17 +91,31 @@ class MainColumn(Column):
         kwargs.setdefault("phone", "m-a")
         super().__init__(*args, **kwargs)
 
-    def render(self, value: Any, record: Any) -> SafeString:  # type: ignore[override]
-        url = self.url(record) if callable(self.url) else reverse(self.url, args=[record.pk])
+    def render(self, value: Any, record: Any, table: Any) -> SafeString:  # type: ignore[override]
+        url = self._url(record, table)
         under = self.sub(record) if self.sub else ""
         return format_html(
-            '<a class="ph-go ph-cut{}" href="{}" title="{}">{}</a>{}',
-            " ph-strong" if self.strong else "",
-            url,
-            value,
-            value,
+            "{}{}",
+            format_html(
+                '<{} class="{}ph-cut{}"{} title="{}">{}</{}>',
+                "a" if url else "span",
+                "ph-go " if url else "",
+                " ph-strong" if self.strong else "",
+                format_html(' href="{}"', url) if url else "",
+                value,
+                value,
+                "a" if url else "span",
+            ),
             format_html('<span class="ph-sub ph-cut">{}</span>', under) if under else "",
         )
+
+    def _url(self, record: Any, table: Any) -> str:
+        """Where the row leads; "" where this person may not go."""
+        if callable(self.url):
+            return self.url(record)
+        page = registry.pages().get(self.url)
+        user = getattr(table.request, "user", None)
+        return "" if page and user and not page.allows(user) else reverse(self.url, args=[record.pk])
 
 
 class StatusColumn(Column):
