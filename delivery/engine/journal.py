@@ -15,7 +15,6 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +141,14 @@ def _as_dict(settled: Settled) -> dict[str, Any]:
         "due": settled.due.isoformat() if settled.due else None,
         "expires_at": settled.expires_at.isoformat() if settled.expires_at else None,
         "answered": settled.answered,
-        "verdict": asdict(settled.verdict) if settled.verdict else None,
-        "exchange": asdict(exchange) if exchange else None,
+        "verdict": _fields(settled.verdict),
+        "exchange": {**_fields(exchange), "reply": _fields(exchange.reply)} if exchange else None,
     }
+
+
+def _fields(record: Verdict | Reply | Exchange | None) -> dict[str, Any]:
+    # Not asdict(): it copies in depth, which took a tenth of the loop's time.
+    return {name: getattr(record, name) for name in record.__slots__} if record is not None else {}
 
 
 def _from_dict(kept: dict[str, Any]) -> Settled:

@@ -44,7 +44,7 @@ IN_FLIGHT = 600
 BYTES_IN_FLIGHT = 48 * 2**20
 CLAIM_AT_ONCE = 300
 # Mail is composed and signed in bundles: going to a thread costs as much as composing one.
-BUNDLE = 12
+BUNDLE = 24
 # An engine without work ends itself; the supervisor starts another when mail is due.
 IDLE_SECONDS = 5.0
 POLL_SECONDS = 0.25
