@@ -81,10 +81,12 @@ def when(moment: dt.datetime | dt.date | None, style: str = "seconds") -> SafeSt
 
 @register.filter
 def span(value: dt.timedelta | float | None) -> str:
-    """A length of time in its two largest units: 2 d 6 h, 11 min, 3.4 s."""
+    """A length of time in its two largest units: 2 d 6 h, 11 min, 3.4 s, 12 ms."""
     if value is None:
         return "–"
     seconds = value.total_seconds() if isinstance(value, dt.timedelta) else float(value)
+    if 0 < seconds < 0.1:
+        return _("%s ms") % (round(seconds * 1000) or "< 1")
     if seconds < 60:
         return _("%s s") % number_format(round(seconds, 1) if seconds < 10 and seconds % 1 else round(seconds))
     minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)

@@ -125,7 +125,7 @@ class Connection:
         too. `before_mail` is asked right before MAIL is written; when it says False, NotTried is raised.
         """
         started, begun = time.time(), self._loop.time()
-        talk = self.opening or [("connect", f"open connection, {self.sent} messages before this one")]
+        talk = self.opening or [("connect", f"open connection, mail {self.sent + 1} on it")]
         self.opening = []
         stale = False
         prepared = self._prepare(envelope_from, recipient, content, smtputf8)

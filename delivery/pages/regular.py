@@ -137,7 +137,7 @@ register(
         name="regular-sent",
         route="regular/sent/",
         view=sent,
-        title=gettext_lazy("Regular mail sent"),
+        title=gettext_lazy("Regular mail requested"),
         permission="delivery.view_message",
         parent="regular",
         methods=("GET", "HEAD"),
