@@ -175,7 +175,9 @@ def _decide(code: int, enhanced: str, text: str, phase: str) -> Verdict:
             if rule.permanent is not None:
                 permanent = rule.permanent
             scope = rule.scope
-            if code == 421 and scope == "message" and rule.reason == "server_error":
+            if permanent and scope == "site":
+                scope = "message"  # to wait would not help
+            elif code == 421 and scope == "message" and rule.reason in ("server_error", "ip_or_domain"):
                 scope = "site"  # RFC 5321 §3.8: the server gives up the connection, not the message
             return Verdict("refused" if permanent else "deferred", rule.reason, scope, rule.name)
     return Verdict("refused" if permanent else "deferred", "other", "message", "unknown")

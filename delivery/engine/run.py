@@ -24,7 +24,7 @@ from django.utils import timezone
 from console import heartbeat
 from delivery.engine import claim, retry, route, shares, sites
 from delivery.engine.claim import Claimed
-from delivery.engine.classify import classify
+from delivery.engine.classify import classify, ip_rules
 from delivery.engine.lane import Lane, Outside, Ready, unreachable
 from delivery.engine.permits import Permits
 from delivery.engine.session import Timeouts
@@ -313,9 +313,14 @@ class Engine:
         self._decided(ready.claimed, exchange, classify(reply.code, reply.enhanced, reply.text, reply.phase))
 
     def _decided(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> None:
-        simulator = settings.SIMULATOR and one.receiving_domain == settings.SIMULATOR_DOMAIN
+        simulator = retry.is_simulated(one.receiving_domain)
         hours = self.store.account.retry_hours
-        about_us = exchange.reply.code > 0 and verdict.scope in ("site", "sender") and not simulator
+        # The simulator's addresses speak of themselves alone; what is said of our domain no other IP can mend.
+        about_us = (
+            exchange.reply.code > 0
+            and (verdict.scope == "site" or verdict.rule in ip_rules())
+            and one.receiving_domain != settings.SIMULATOR_DOMAIN
+        )
         if about_us:
             self._too_much(one, exchange, verdict)
         settled = decide(

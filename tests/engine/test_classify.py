@@ -164,6 +164,13 @@ def test_what_is_said_of_our_ip_address_is_told_from_what_is_said_of_our_domain(
     assert verdict("553 5.1.8 Sender address rejected: Domain not found").rule not in ip_rules()
 
 
+def test_a_site_is_only_waited_for_where_that_may_help():
+    assert verdict("554 5.3.1 Mail system full").scope == "message"
+    for one in HELD_OUT.read_text(encoding="utf-8").splitlines():
+        found = classify_text(json.loads(one)["text"])
+        assert not (found.scope == "site" and found.outcome == "refused"), one
+
+
 def test_a_reply_without_its_code_is_read_by_its_words():
     found = classify_text("Your email to group a@example.com was rejected due to spam classification.")
     assert (found.outcome, found.reason) == ("refused", "spam")
