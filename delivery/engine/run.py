@@ -90,6 +90,7 @@ class Engine:
     async def run(self, seconds: float) -> Report:
         started = time.monotonic()
         await self.settler.open()
+        await self._in(self.claiming, shares.reap)
         self.store = await self._in(self.claiming, Store)
         self.resolver = route.make_resolver(settings.DNS_SERVERS, settings.DNS_TIMEOUT)
         watcher = asyncio.create_task(self._watch_lanes())

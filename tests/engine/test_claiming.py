@@ -15,7 +15,7 @@ from django.utils import timezone
 from console.models import ApiUser
 from delivery.engine import claim, run
 from delivery.engine.settle import settle
-from delivery.models import Attempt, LimitGroup, Message, PauseCause, SenderAddress, Share, Status, Waiting, Worker
+from delivery.models import Attempt, Message, PauseCause, SenderAddress, Status, Waiting
 from delivery.services import holding, tasks
 from delivery.services.regular import NewRegular, send_regular
 from delivery.services.requests import Request, Wanted, request_mail
@@ -194,55 +194,6 @@ def test_held_mail_is_not_claimed() -> None:
 
 
 # --- shares and workers
-
-
-@pytest.fixture
-def group(db: None) -> int:
-    return LimitGroup.objects.create(name="mx:mx.example.org").pk
-
-
-def test_a_group_has_as_many_shares_as_there_are_live_workers(group: int) -> None:
-    assert [claim.beat(worker, "one") for worker in (1, 2)] == [1, 2]
-    assert claim.take_shares(1, [group], shares=2) == {group}
-    assert claim.take_shares(2, [group], shares=2) == {group}
-    assert claim.take_shares(3, [group], shares=2) == set()
-    # Renewed by those who have one, again and again.
-    assert claim.take_shares(1, [group], shares=2) == {group}
-    assert Share.objects.count() == 2
-
-
-def test_a_share_that_is_given_back_goes_to_another_at_once(group: int) -> None:
-    claim.take_shares(1, [group], shares=1)
-    assert claim.take_shares(2, [group], shares=1) == set()
-    claim.leave(1)
-    assert claim.take_shares(2, [group], shares=1) == {group}
-
-
-def test_a_dead_workers_share_comes_back_when_its_lease_has_run_out(group: int) -> None:
-    for worker in (1, 2):
-        claim.beat(worker, "one")
-        claim.take_shares(worker, [group], shares=2)
-    past = timezone.now() - SOON
-    Worker.objects.filter(token=1).update(leased_until=past)
-    assert claim.beat(2, "one") == 1
-    Share.objects.filter(worker_token=1).update(leased_until=past)
-    assert claim.take_shares(2, [group], shares=1) == {group}
-    assert Share.objects.get(number=0).worker_token == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_one_share_is_never_two_workers(transactional_db: None) -> None:
-    groups = [LimitGroup.objects.create(name=f"mx:mx{n}.example.org").pk for n in range(20)]
-    got: list[int] = []
-
-    def work() -> None:
-        got.extend(claim.take_shares(claim.new_token(), groups, shares=1))
-
-    in_threads(4, work)
-    assert Counter(got) == dict.fromkeys(groups, 1)
-
-
-# --- waking
 
 
 @pytest.mark.django_db

@@ -72,7 +72,7 @@ def test_an_engine_killed_in_mid_batch_leaves_nothing_undone(outside: Simulator,
     mails = taken(outside)
     assert set(mails) == set(everyone)
     # What a server had answered stood in the journal; only what was on the wire in that instant may come again.
-    assert sum(mails.values()) - 500 <= shape.DEFAULT.connections
+    assert sum(mails.values()) - 500 <= shape.providers()[0].connections
 
 
 @pytest.mark.usefixtures("short_claims")
