@@ -113,7 +113,7 @@ class MessageStatusColumn(StatusColumn):
 
     def render(self, value: Any, record: Message) -> SafeString:  # type: ignore[override]
         marks = [
-            icon("eye", _("opened")) if record.opened_at else "",
+            icon("mail-opened", _("opened")) if record.opened_at else "",
             icon("pointer", _("clicked")) if record.clicked_at else "",
         ]
         shown = badge(message_badge(record, getattr(record, "due", None)))
