@@ -175,6 +175,9 @@ Q_CLUSTER = {
     },
 }
 
+# Without a sign of life for so long, the supervisor replaces a part. Longer than a busy machine takes to start one.
+SILENT_SECONDS = env.float("SILENT_SECONDS", default=60)
+
 # --- Mail
 DNS_SERVERS = env.list("DNS_SERVERS", default=[])  # host or host:port; empty: the system's resolvers
 DNS_TIMEOUT = env.float("DNS_TIMEOUT", default=5.0)

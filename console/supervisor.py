@@ -32,10 +32,10 @@ from console import heartbeat
 log = structlog.get_logger()
 
 TICK_SECONDS = 0.5
-CHECK_SECONDS = 5.0
-# Without a sign of life for so long, a part is replaced. Longer than a machine under load takes to start one.
-SILENT_SECONDS = 60.0
+# Signs of life are asked for so many times within settings.SILENT_SECONDS.
+CHECKS = 12
 STOP_SECONDS = 17.0
+GONE_SECONDS = 2.0
 BACKOFF_SECONDS = (0.5, 1, 2, 5, 10, 30)
 CLUSTERS = ("jobs", "deliver")
 
@@ -55,6 +55,8 @@ class Part:
     failures: int = 0
     restart_at: float = 0.0
     restarts: int = 0
+    # Where its standard output goes; None: where ours does.
+    output: int | None = None
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -62,6 +64,7 @@ class Part:
             env={**os.environ, **self.environment},
             cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
+            stdout=self.output,
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
@@ -81,6 +84,20 @@ class Part:
                 os.kill(self.process.pid, number)
         except ProcessLookupError:
             pass
+
+    def kill(self) -> None:
+        """End the whole group at once, and wait until it has gone: what still holds the database keeps it running."""
+        if self.process is None:
+            return
+        self.signal(signal.SIGKILL)
+        give_up = time.monotonic() + GONE_SECONDS
+        while time.monotonic() < give_up:
+            self.process.poll()
+            try:
+                os.killpg(self.process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.02)
 
 
 def _die_with_parent() -> None:
@@ -114,14 +131,16 @@ def _worker_tmp() -> Path:
 
 
 class Supervisor:
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], *, output: int | None = None) -> None:
         self.name = heartbeat.own_name()
         self.stop_file = settings.VAR / "run" / f"stop-{os.getpid()}"
         self.parts = parts(names)
         self.stopping = False
         self._silent_since: dict[str, float] = {}
         self._check_at = 0.0
+        self._check_seconds = settings.SILENT_SECONDS / CHECKS
         for part in self.parts:
+            part.output = output
             part.environment |= {"POSTHORN_SUPERVISOR": self.name, "POSTHORN_STOP_FILE": str(self.stop_file)}
 
     def start(self) -> None:
@@ -144,7 +163,7 @@ class Supervisor:
             for call in ticks:
                 call()
             if time.monotonic() >= self._check_at:
-                self._check_at = time.monotonic() + CHECK_SECONDS
+                self._check_at = time.monotonic() + self._check_seconds
                 for part in self.parts:
                     self._check(part)
         except DatabaseError as error:
@@ -170,7 +189,7 @@ class Supervisor:
             for part in group:
                 if part.running():
                     log.warning("part_killed", part=part.name, why="it did not end in time")
-                part.signal(signal.SIGKILL)
+                part.kill()
         self.stop_file.unlink(missing_ok=True)
         try:
             heartbeat.forget(self.name)
@@ -182,6 +201,8 @@ class Supervisor:
         self.stopping = True
         for part in self.parts:
             part.signal(signal.SIGKILL)
+        for part in self.parts:
+            part.kill()
         self.stop_file.unlink(missing_ok=True)
 
     def _keep_running(self, part: Part) -> None:
@@ -192,7 +213,7 @@ class Supervisor:
             # Just found dead. Its children may live on: the group goes, too.
             part.signal(signal.SIGKILL)
             lived = now - part.started
-            part.failures = 0 if lived > SILENT_SECONDS else part.failures + 1
+            part.failures = 0 if lived > settings.SILENT_SECONDS else part.failures + 1
             wait = BACKOFF_SECONDS[min(part.failures, len(BACKOFF_SECONDS) - 1)]
             part.restart_at = now + wait
             code = part.process.returncode if part.process else None
@@ -208,8 +229,8 @@ class Supervisor:
         if part.name in CLUSTERS:
             self._ask_for_beat(part.name)
             beat = heartbeat.last_beat(part.name, self.name)
-            seconds = (timezone.now() - beat).total_seconds() if beat else SILENT_SECONDS * 2
-            alive = seconds < CHECK_SECONDS * 3
+            seconds = (timezone.now() - beat).total_seconds() if beat else settings.SILENT_SECONDS * 2
+            alive = seconds < self._check_seconds * 3
         else:
             alive = _web_answers()
             if alive:
@@ -217,7 +238,7 @@ class Supervisor:
         now = time.monotonic()
         if alive:
             self._silent_since[part.name] = now
-        elif now - self._silent_since[part.name] > SILENT_SECONDS:
+        elif now - self._silent_since[part.name] > settings.SILENT_SECONDS:
             log.error("part_silent", part=part.name, seconds=round(now - self._silent_since[part.name]))
             part.signal(signal.SIGKILL)
             self._silent_since[part.name] = now

@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
+import os
 import random
 import secrets
 import sys
@@ -36,6 +38,7 @@ from delivery.simulator import record
 
 DOMAIN = "news.posthorn.test"
 GIVE_UP_SECONDS = 600
+STANDARD_ERROR = 2
 # Share of each simulator address in a demo batch, in per cent.
 MIX = {"success": 82, "bounce": 5, "spam": 2, "blocked": 2, "rejected": 2, "deferred": 4, "full": 3}
 NAMES = ("Mio", "Léa", "João", "さくら", "Anna", "Kemi", "Wei", "Noor", "Peter", "Zoë")
@@ -75,9 +78,11 @@ class Command(BaseCommand):
             raise CommandError("The demo runs on the embedded default alone: unset DATABASE_URL and SIMULATOR.")
         if not 1 <= recipients <= 10_000:
             raise CommandError("--recipients: 1 to 10,000.")
+        self.quiet()
         self.say("Preparing the database and the console …")
         prepare(web=True)
-        supervisor = Supervisor(default_parts())
+        # Standard output is for the JSON alone.
+        supervisor = Supervisor(default_parts(), output=STANDARD_ERROR)
         ask_to_stop(supervisor)
         supervisor.start()
         watcher = threading.Thread(target=supervisor.run, daemon=True)
@@ -208,7 +213,6 @@ class Command(BaseCommand):
                 "by_status": by_status,
                 "by_reason": dict(sorted(reasons.items())),
                 "seconds": round(seconds, 2),
-                "agreed": agreed,
             }
             self.stdout.write(json.dumps(result))
         return agreed
@@ -253,6 +257,12 @@ class Command(BaseCommand):
             self.say("  user      admin, with the password shown at the first start")
             self.say("  forgotten?  manage.py changepassword admin")
         self.say("Ctrl-C ends it.")
+
+    def quiet(self) -> None:
+        """Less of the log beside the bar, in the parts as well, unless it is asked for."""
+        if "LOG_LEVEL" not in os.environ:
+            os.environ["LOG_LEVEL"] = "WARNING"
+            logging.getLogger().setLevel("WARNING")
 
     def say(self, text: str) -> None:
         # Progress and prose go to standard error, so that standard output ends with the JSON alone.
