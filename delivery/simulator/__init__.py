@@ -1,6 +1,10 @@
 """The built-in outside world: recipients' mail servers and the DNS that leads to them, on loopback only.
 
 behaviour.py   which address answers what: one table, pure
+moods.py       domains whose servers have moods: one table, pure
+tally.py       who came how often: connections and messages in each second
+visit.py       a connection as a visit to a server with a mood, or without
+line.py        the transport of one connection, and how long its answers take
 record.py      what was accepted and refused, in append-only files apart from the database
 smtp.py        the SMTP server: a plain asyncio protocol, and a stern reader of what it is sent
 post.py        what all connections share

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from delivery.simulator.moods import parse_limits
 from delivery.simulator.server import Simulator
 
 
@@ -29,6 +30,8 @@ def add_arguments(
     parser.add_argument("--dns-port", type=int, default=dns_port, help="UDP and TCP; 0: any free port")
     parser.add_argument("--keep", action="store_true", help="keep each mail whole under DIR/mail")
     parser.add_argument("--tls", action="store_true", help="offer STARTTLS with a certificate of its own")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="milliseconds before each answer: a round trip")
+    parser.add_argument("--limits", default="", help="of limited.moods.test: CONNECTIONS/MESSAGES A SECOND, as 3/10")
     parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends, too")
 
 
@@ -41,11 +44,23 @@ def run(
     dns_port: int,
     keep: bool,
     tls: bool,
+    latency_ms: float = 0.0,
+    limits: str = "",
     until_eof: bool = False,
     out: TextIO = sys.stdout,
 ) -> None:
     """Serve until a signal comes. Raises ValueError for an address not on loopback, OSError where a port is taken."""
-    simulator = Simulator(dir, domain=domain, host=host, smtp_port=smtp_port, dns_port=dns_port, keep=keep, tls=tls)
+    simulator = Simulator(
+        dir,
+        domain=domain,
+        host=host,
+        smtp_port=smtp_port,
+        dns_port=dns_port,
+        keep=keep,
+        tls=tls,
+        latency=latency_ms / 1000,
+        limits=parse_limits(limits) if limits else None,
+    )
     asyncio.run(_live(simulator, until_eof, out))
 
 

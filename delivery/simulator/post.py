@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from delivery.simulator.behaviour import Mailboxes
+from delivery.simulator.moods import Mood
 from delivery.simulator.record import Recorder
+from delivery.simulator.tally import Tally
 
 
 class Connection(Protocol):
@@ -30,6 +32,8 @@ class Options:
     keep: bool = False
     max_kept: int = 20_000  # mails kept whole in one run
     tls: ssl.SSLContext | None = None
+    latency: float = 0.0  # before each answer: a round trip
+    moods: dict[str, Mood] = field(default_factory=dict)  # by the address on which they listen
 
 
 @dataclass(slots=True)
@@ -39,6 +43,7 @@ class Post:
     mailboxes: Mailboxes
     recorder: Recorder
     options: Options
+    tally: Tally
     sessions: set[Connection] = field(default_factory=set)
     # One buffer for all connections of a loop: what is read is copied out before the loop reads again, and a fresh one
     # for each reading would take longer than the reading.
@@ -47,6 +52,7 @@ class Post:
     refused: int = 0  # recipients, deferrals among them
     peak: int = 0  # most connections at once
     mails: int = 0
+    visits: dict[str, int] = field(default_factory=dict)  # connections, by mood
     run: int = field(default_factory=lambda: int(time.time() * 1000))
 
     def next_id(self) -> str:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from delivery.simulator.tally import PEAKS
+
 ACCEPTED = "accepted.log"
 REFUSED = "refused.log"
 MAIL = "mail"  # directory of mails kept whole
+UNSAID = " (not said: hung up after the final dot)"  # ends the reply of an acceptance that the client never heard
 ROTATE_BYTES = 200 * 2**20
 _FIELDS = 10
 _CONTROLS = dict.fromkeys((*range(32), 127, 0x85, 0x2028, 0x2029))
@@ -37,6 +40,11 @@ class Record:
     queue_id: str  # names the mail in the 250, and the file of a mail that was kept
     number: str  # X-Number header, for benches and tests
     reply: str  # the reply line given
+
+    @property
+    def unsaid(self) -> bool:
+        """It was accepted, but the client could not know."""
+        return self.reply.endswith(UNSAID)
 
     def line(self) -> str:
         return "\t".join(
@@ -72,6 +80,7 @@ class Recorder:
         self.directory = directory
         self._accepted = _open(directory / ACCEPTED, rotate)
         self._refused = _open(directory / REFUSED, rotate)
+        self._peaks = _open(directory / PEAKS, rotate)
 
     def write(self, accepted: list[str], refused: list[str]) -> None:
         """Append lines (without their ends). Raises OSError where the disk does not take them."""
@@ -79,6 +88,10 @@ class Recorder:
             _append(self._accepted, accepted)
         if refused:
             _append(self._refused, refused)
+
+    def write_peaks(self, lines: list[str]) -> None:
+        """Append lines of the tally."""
+        _append(self._peaks, lines)
 
     def keep(self, queue_id: str, mail: bytes) -> None:
         """Keep a mail whole as `mail/QUEUE_ID.eml`, complete or not at all."""
@@ -91,6 +104,7 @@ class Recorder:
     def close(self) -> None:
         os.close(self._accepted)
         os.close(self._refused)
+        os.close(self._peaks)
 
 
 def _open(path: Path, rotate: int) -> int:

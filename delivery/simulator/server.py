@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,21 +16,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from delivery.simulator import record
+from delivery.simulator import record, tally
 from delivery.simulator.behaviour import Mailboxes
 from delivery.simulator.dns import TCP, UDP, Answerer
+from delivery.simulator.moods import MOODS, with_limits
 from delivery.simulator.post import Options, Post
 from delivery.simulator.smtp import Session
 from delivery.simulator.tls import server_context
 from delivery.simulator.zone import Zone, ZoneFile
 
 SWEEP = 15.0  # seconds between looks for idle connections
+TALLY = 1.0  # seconds between writings of the tally
 
 
 class Simulator:
     """The outside world in this process. Ports of 0 are chosen by the system; `smtp_port`, `dns_port` then say which.
 
     `directory` keeps the record, published DNS records, and (with `keep`) mails whole; `tls` offers STARTTLS.
+    `latency`: seconds before each answer. `limits`: connections and messages a second of `limited.moods.test`.
+    Servers with moods listen where the system has their loopback addresses (Linux has all of them).
     Raises ValueError for a `host` that is not a loopback address: it takes mail for everyone, and must not be reached.
     """
 
@@ -45,6 +50,8 @@ class Simulator:
         tls: bool = False,
         max_size: int = 25 * 2**20,
         idle: float = 300.0,
+        latency: float = 0.0,
+        limits: tuple[int, int] | None = None,
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"The simulator listens on loopback addresses only, not on {host!r}.")
@@ -52,13 +59,16 @@ class Simulator:
         self.host = host
         self.smtp_port = smtp_port
         self.dns_port = dns_port
-        self.zone = Zone(domain, directory, host)
-        self.mailboxes = Mailboxes(domain.lower(), self.zone.serves)
+        moods = [mood for mood in (with_limits(MOODS, *limits) if limits else MOODS) if _is_there(mood.host)]
+        self.zone = Zone(domain, directory, host, {mood.domain: mood.host for mood in moods})
+        self.mailboxes = Mailboxes(domain.lower(), self.zone.serves, {mood.domain: mood.behaviour for mood in moods})
         context = server_context(directory, f"mx.{domain}") if tls else None
         self.options = Options(name=f"mx.{domain}", max_size=max_size, idle=idle, keep=keep, tls=context)
+        self.options.latency = latency
+        self.options.moods = {mood.host: mood for mood in moods}
         self.answerer = Answerer(self.zone)
         self.post: Post
-        self._smtp: asyncio.Server
+        self._smtp: list[asyncio.Server] = []
         self._tcp: asyncio.Server
         self._udp: asyncio.DatagramTransport
         self._dns_connections: set[TCP] = set()
@@ -87,6 +97,16 @@ class Simulator:
         """The record of refused and deferred recipients from a mark on."""
         return list(record.read(self.refused_log, since))
 
+    @property
+    def peaks(self) -> dict[tuple[str, str], tally.Peak]:
+        """The most that each client IP did to each group, since the start."""
+        return self.post.tally.peaks()
+
+    @property
+    def peaks_log(self) -> Path:
+        """The same for each second: `tally.read` reads it. Complete once the simulator has stopped."""
+        return self.directory / tally.PEAKS
+
     def mail(self, accepted: record.Record) -> bytes:
         """A mail as it was received; FileNotFoundError without `keep`."""
         return record.kept(self.directory, accepted)
@@ -96,13 +116,12 @@ class Simulator:
     async def start(self) -> None:
         """Listen. Raises OSError where a port is taken; nothing is left open then."""
         loop = asyncio.get_running_loop()
-        self.post = Post(self.mailboxes, record.Recorder(self.directory), self.options)
+        recorder = record.Recorder(self.directory)
+        self.post = Post(self.mailboxes, recorder, self.options, tally.Tally(recorder.write_peaks))
         try:
             await self._start_dns(loop)
             try:
-                self._smtp = await loop.create_server(
-                    lambda: Session(self.post), self.host, self.smtp_port, backlog=1024
-                )
+                await self._start_smtp(loop)
             except OSError:
                 self._udp.close()
                 self._tcp.close()
@@ -110,8 +129,25 @@ class Simulator:
         except OSError:
             self.post.recorder.close()
             raise
-        self.smtp_port = self._smtp.sockets[0].getsockname()[1]
         self._sweeper = loop.create_task(self._sweep())
+
+    async def _start_smtp(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On one port of the own address and of those of the moods; another port where the system chooses it."""
+        for attempt in range(20):
+            port = self.smtp_port
+            try:
+                for host in (self.host, *self.options.moods):
+                    server = await loop.create_server(lambda: Session(self.post), host, port, backlog=1024)
+                    self._smtp.append(server)
+                    port = server.sockets[0].getsockname()[1]
+            except OSError as error:
+                while self._smtp:
+                    self._smtp.pop().close()
+                if self.smtp_port or error.errno != errno.EADDRINUSE or attempt == 19:
+                    raise
+            else:
+                self.smtp_port = port
+                return
 
     async def _start_dns(self, loop: asyncio.AbstractEventLoop) -> None:
         """UDP and TCP on one port; where the system chooses it, the other protocol's may be taken: then another."""
@@ -133,7 +169,8 @@ class Simulator:
     async def stop(self) -> None:
         """Close all at once: clients find their connections broken, as when a machine goes down."""
         self._sweeper.cancel()
-        self._smtp.close()
+        for server in self._smtp:
+            server.close()
         self._tcp.close()
         self._udp.close()
         self.post.close()
@@ -143,12 +180,34 @@ class Simulator:
         # Transports finish closing in the loop's next turns.
         for _turn in range(3):
             await asyncio.sleep(0)
+        self._write_tally(all_=True)
         self.post.recorder.close()
 
     async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        swept = loop.time()
         while True:
-            await asyncio.sleep(min(SWEEP, self.options.idle / 2))
-            self.post.close_idle(asyncio.get_running_loop().time())
+            await asyncio.sleep(min(TALLY, self.options.idle / 2))
+            self._write_tally()
+            if loop.time() - swept >= min(SWEEP, self.options.idle / 2):
+                swept = loop.time()
+                self.post.close_idle(swept)
+
+    def _write_tally(self, all_: bool = False) -> None:
+        try:
+            self.post.tally.flush(all_)
+        except OSError:
+            pass  # a full disk takes the figures, not the mail
+
+
+def _is_there(host: str) -> bool:
+    """Whether this machine has the address."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -15,12 +15,15 @@ from collections.abc import Callable
 
 from delivery.simulator import message
 from delivery.simulator.behaviour import Answer
+from delivery.simulator.moods import LISTED, NO_TLS
 from delivery.simulator.post import Post
-from delivery.simulator.record import Outcome, Record
+from delivery.simulator.record import UNSAID, Outcome, Record
+from delivery.simulator.visit import Visit
 
 MAX_COMMAND = 2_048  # octets of a command line: 512 and room for its extensions
 MAX_RECIPIENTS = 100
 MAX_ERRORS = 20  # bad commands before the connection is closed
+HUNG_UP = Answer(451, "4.4.2", "<{recipient}>: hung up before the final dot")
 
 # Mailbox in angle brackets; a quoted local part may hold what it likes but control characters.
 _PATH = r"<((?:\"(?:[^\"\\\x00-\x1f\x7f]|\\[ -~])*\"|[^\">\x00-\x20\x7f])*)>(?: +(.*))?"
@@ -28,30 +31,25 @@ _MAIL = re.compile(r"from: ?" + _PATH, re.IGNORECASE | re.DOTALL)
 _RCPT = re.compile(r"to: ?" + _PATH, re.IGNORECASE | re.DOTALL)
 
 
-class Session(asyncio.BufferedProtocol):
+class Session(Visit):
     """One connection."""
 
     def __init__(self, post: Post) -> None:
-        self.post = post
-        self.options = post.options
-        self.loop = asyncio.get_running_loop()
-        self.seen = self.loop.time()
-        self.transport: asyncio.Transport
-        self.client = ""
-        self.buffer = bytearray()
+        super().__init__(post)
         self.scanned = 0  # octets of the buffer in which no end was found
         self.out: list[str] = []
         self.accepted: list[str] = []
         self.refused: list[str] = []
         self.secured = False
-        self.negotiating: asyncio.Task[None] | None = None
-        self.closing = False
         self.errors = 0
         self.helo = ""
+        self.trap = False  # whatever comes next, it hangs up
+        self.rude = False  # it hangs up without another word
         self._reset()
 
     def _reset(self) -> None:
         self.sender: str | None = None
+        self.turned_down = self.counted = False
         self.utf8 = self.eight_bit = False
         self.recipients: list[str] = []
         self.in_data = False
@@ -60,37 +58,27 @@ class Session(asyncio.BufferedProtocol):
     # --- the transport's calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.client = transport.get_extra_info("peername")[0]
+        self.mood = self.options.moods.get(self.begun(transport))
         if len(self.post.sessions) >= self.options.max_connections:
             self.hang_up("421 4.3.2 {name} Too many connections")
             return
         self.post.sessions.add(self)
         self.post.peak = max(self.post.peak, len(self.post.sessions))
-        transport.write(f"220 {self.options.name} ESMTP simulator\r\n".encode())
+        if self.mood is not None:
+            self.delay += self.mood.delay
+            refusal = self.visit(self.mood)
+            if refusal is not None:
+                self.hang_up(refusal.line("", self.client))
+            if refusal is not None or self.mood.silent:
+                return
+        self.say(f"220 {self.options.name} ESMTP simulator\r\n".encode())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closing = True
-        self.post.sessions.discard(self)
-        self.buffer.clear()
-
-    def pause_writing(self) -> None:
-        # A client that reads no replies is read no further.
-        self.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if not self.closing and self.negotiating is None:
-            self.transport.resume_reading()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self.post.incoming
+        self.leave()
+        self.ended()
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self.closing:
+        if self.closing or (self.mood is not None and self.mood.silent):
             return
         self.seen = self.loop.time()
         self.buffer += self.post.incoming[:nbytes]
@@ -100,24 +88,18 @@ class Session(asyncio.BufferedProtocol):
             return
         self._work()
 
-    def hang_up(self, reply: str, flush: bool = True) -> None:
-        """Say `reply`, unless empty, and close; without `flush`, at once, though the client may not read it."""
-        self.closing = True
-        self.post.sessions.discard(self)
-        if self.transport.is_closing():
-            return
-        if reply:
-            self.transport.write(reply.replace("{name}", self.options.name).encode() + b"\r\n")
-        if flush:
-            self.transport.close()
-        else:
-            self.transport.abort()
-
     # --- reading
 
     def _work(self) -> None:
         """Take everything that is complete out of the buffer, write the record, then the replies."""
-        while not self.closing and self.negotiating is None and (self._body() if self.in_data else self._command()):
+        if self.trap:
+            self.hang_up("", flush=False)
+            return
+        while (
+            not (self.closing or self.trap)
+            and self.negotiating is None
+            and (self._body() if self.in_data else self._command())
+        ):
             pass
         if self.accepted or self.refused:
             try:
@@ -132,10 +114,10 @@ class Session(asyncio.BufferedProtocol):
             self.refused.clear()
         if self.out:
             self.out.append("")
-            self.transport.write("\r\n".join(self.out).encode("utf-8", "surrogateescape"))
+            self.say("\r\n".join(self.out).encode("utf-8", "surrogateescape"))
             self.out.clear()
         if self.closing:
-            self.hang_up("")
+            self.hang_up("", flush=not self.rude)
 
     def _command(self) -> bool:
         buffer = self.buffer
@@ -203,7 +185,7 @@ class Session(asyncio.BufferedProtocol):
         self._reset()
         self.helo = rest
         lines = [self.options.name, "PIPELINING", f"SIZE {self.options.max_size}", "8BITMIME", "ENHANCEDSTATUSCODES"]
-        if self.options.tls is not None and not self.secured:
+        if (self.options.tls is not None and not self.secured) or (self.mood is not None and self.mood.tls):
             lines.append("STARTTLS")
         self.out += [f"250-{line}" for line in lines]
         self.out.append("250 SMTPUTF8")
@@ -226,12 +208,21 @@ class Session(asyncio.BufferedProtocol):
             self._error("501 5.5.4 Syntax: MAIL FROM:<address>")
         else:
             refusal = self._parameters(match[2] or "") or self._unfit(match[1])
-            if refusal:
+            if self.mood is not None and (moody := self.moody(self.mood)) is not None:
+                self._reset()
+                self.turned_down = True
+                self._answer(moody.line("", self.client))
+            elif refusal:
                 self._reset()
                 self._error(refusal)
             else:
                 self.sender = match[1]
                 self.out.append("250 2.1.0 Ok")
+
+    def _answer(self, reply: str) -> None:
+        """Say it; 421 ends the session (RFC 5321 §3.8)."""
+        self.out.append(reply.replace("{name}", self.options.name))
+        self.closing = self.closing or reply.startswith("421")
 
     def _parameters(self, text: str) -> str:
         """Read the parameters of MAIL; a refusal, or ""."""
@@ -257,7 +248,8 @@ class Session(asyncio.BufferedProtocol):
     def _rcpt(self, rest: str) -> None:
         match = _RCPT.fullmatch(rest)
         if self.sender is None:
-            self._error("503 5.5.1 MAIL first")
+            # What was pipelined behind a refused MAIL is no fault of the client.
+            (self.out.append if self.turned_down else self._error)("503 5.5.1 MAIL first")
         elif match is None or not match[1]:
             self._error("501 5.5.4 Syntax: RCPT TO:<address>")
         elif match[2]:
@@ -268,20 +260,28 @@ class Session(asyncio.BufferedProtocol):
             self._error(refusal)
         else:
             recipient = match[1]
-            answer = self.post.mailboxes.at_rcpt(recipient)
+            if not self.counted:
+                self.count_message(recipient)
+            listed = self.mood is not None and self.client in self.mood.listed
+            answer = LISTED if listed else self.post.mailboxes.at_rcpt(recipient)
             reply = answer.line(recipient, self.client)
             if answer.accepts:
                 self.recipients.append(recipient)
             else:
                 self._refuse(recipient, answer, reply)
-            self.out.append(reply)
+            self._answer(reply)
 
     def _data(self, rest: str) -> None:
         if rest:
             self._error("501 5.5.4 DATA takes no argument")
         elif not self.recipients:
-            self._error("554 5.5.1 No valid recipients" if self.sender is not None else "503 5.5.1 MAIL first")
+            known = "554 5.5.1 No valid recipients" if self.sender is not None else "503 5.5.1 MAIL first"
+            (self.out.append if self.turned_down else self._error)(known)
         else:
+            for recipient in self.recipients:
+                if self.post.mailboxes.drops(recipient, "drop_before"):
+                    self.trap = True
+                    self._refuse(recipient, HUNG_UP, HUNG_UP.line(recipient, self.client))
             self.in_data = True
             self.out.append("354 End data with <CR><LF>.<CR><LF>")
 
@@ -300,6 +300,10 @@ class Session(asyncio.BufferedProtocol):
         self.out.append("252 2.0.0 Send some mail, I'll try my best")
 
     def _starttls(self, rest: str) -> None:
+        if self.mood is not None and self.mood.tls:
+            self.trap = self.mood.tls == "broken"
+            self.out.append("220 2.0.0 Ready to start TLS" if self.trap else NO_TLS.line("", self.client))
+            return
         if self.options.tls is None or self.secured:
             self._error("502 5.5.1 STARTTLS is not offered")
             return
@@ -310,6 +314,7 @@ class Session(asyncio.BufferedProtocol):
         self.negotiating = self.loop.create_task(self._secure(self.options.tls))
 
     async def _secure(self, context: ssl.SSLContext) -> None:
+        await self.said()
         try:
             secure = await self.loop.start_tls(
                 self.transport, self, context, server_side=True, ssl_handshake_timeout=30.0
@@ -344,6 +349,10 @@ class Session(asyncio.BufferedProtocol):
             time.time(), outcome, recipient, sender, message_id, size, self.client, queue_id, number, reply
         ).line()
 
+    def _drops_after(self) -> bool:
+        # Asked of each: each is counted.
+        return True in [self.post.mailboxes.drops(recipient, "drop_after") for recipient in self.recipients]
+
     def _message(self, body: bytes) -> None:
         """Answer the final dot: for all recipients at once, as SMTP does."""
         body = message.unstuffed(body)
@@ -363,11 +372,16 @@ class Session(asyncio.BufferedProtocol):
         else:
             queue_id = self.post.next_id()
             reply = f"250 2.0.0 Ok: queued as {queue_id}"
+            self.rude = self._drops_after()
+            if self.rude:
+                self.closing = True
+                reply += UNSAID
             if self.options.keep and self.post.mails <= self.options.max_kept:
                 self.post.recorder.keep(queue_id, body)
             for recipient in self.recipients:
                 self.accepted.append(self._record("accepted", recipient, reply, size, ids, queue_id))
-        self.out.append(reply)
+        if not self.rude:
+            self.out.append(reply)
 
 
 _COMMANDS: dict[str, Callable[[Session, str], None]] = {

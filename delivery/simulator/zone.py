@@ -13,6 +13,7 @@
 | `alias.test` | CNAME to `d1.sink.test` |
 | `servfail.test` | SERVFAIL |
 | `timeout.test` and below | never answers |
+| `<name>.moods.test` | a server with a mood, on an address of its own (moods.py) |
 
 All else is NXDOMAIN, with authority: this is a whole outside world.
 """
@@ -22,7 +23,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,12 +114,18 @@ class ZoneFile:
 
 
 class Zone:
-    """All names of the outside world. `domain` is the simulator's; `host` is where its servers listen."""
+    """All names of the outside world.
 
-    def __init__(self, domain: str, directory: Path, host: str = "127.0.0.1") -> None:
+    `domain` is the simulator's; `host` is where its servers listen, but those of `moods` (domain → loopback address).
+    """
+
+    def __init__(
+        self, domain: str, directory: Path, host: str = "127.0.0.1", moods: Mapping[str, str] | None = None
+    ) -> None:
         self.domain = _key(domain)
         self.file = ZoneFile(directory)
         self.host = host
+        self.moods = dict(moods or {})
         self._stamp: tuple[int, int, int] | None = None
         self._builtin: dict[str, RRSets] = {}
         for name, type_, value in self._static():
@@ -145,6 +152,9 @@ class Zone:
         yield "down.test", "MX", "10 mx.down.test"
         yield "mx.down.test", "A", "127.0.0.9"
         yield "alias.test", "CNAME", "d1.sink.test"
+        for domain, host in self.moods.items():
+            yield domain, "MX", f"10 mx.{domain}"
+            yield f"mx.{domain}", "A", host
 
     def _index(self) -> None:
         # RFC 8020: a name below which something stands exists, though it has no records.

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        names = ("dir", "domain", "host", "smtp_port", "dns_port", "keep", "tls", "until_eof")
+        names = ("dir", "domain", "host", "smtp_port", "dns_port", "keep", "tls", "latency_ms", "limits", "until_eof")
         try:
             foreground.run(**{name: options[name] for name in names})
         except (ValueError, OSError) as error:
