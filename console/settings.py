@@ -184,6 +184,8 @@ DNS_TIMEOUT = env.float("DNS_TIMEOUT", default=5.0)
 MX_PORT = env.int("MX_PORT", default=25)
 EHLO_NAME = env.str("EHLO_NAME", default="")  # empty: this machine's own name
 SENDING_IPS = env.list("SENDING_IPS", default=[])  # published in SPF records; empty: whatever the system routes by
+# Where the preflight tries port 25: host or host:port; empty: a large provider's, or the simulator.
+PREFLIGHT_HOST = env.str("PREFLIGHT_HOST", default="")
 MAIL_HOST = env.str("MAIL_HOST", default="localhost")  # the host that bounce domains' MX records name
 # What servers answered, until it is in the database. On a local disk that outlives the process.
 JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(VAR / "journal")))

@@ -4,6 +4,7 @@ from delivery.models.address import SenderAddress
 from delivery.models.domain import DkimKey, DnsRecord, SenderDomain
 from delivery.models.group import GroupImport, Recipient, RecipientGroup
 from delivery.models.message import Attempt, Message
+from delivery.models.preflight import IpCheck
 from delivery.models.queue import LimitGroup, Queue, QueuePause, ReceivingDomain, Share, Site, Waiting, Worker
 from delivery.models.status import HeldBy, PauseCause, Reason, Status, TaskStatus
 from delivery.models.task import Task, TaskCount
@@ -15,6 +16,7 @@ __all__ = [
     "DnsRecord",
     "GroupImport",
     "HeldBy",
+    "IpCheck",
     "LimitGroup",
     "Message",
     "PauseCause",
