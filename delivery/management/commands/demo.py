@@ -35,12 +35,16 @@ from delivery.models.status import FINAL
 from delivery.services import domains, recipients, tasks, templates
 from delivery.services.recipient_files import read_recipients
 from delivery.simulator import record
+from delivery.simulator.behaviour import MOODY
+from delivery.simulator.moods import MOODS
 
 DOMAIN = "news.posthorn.test"
 GIVE_UP_SECONDS = 600
 STANDARD_ERROR = 2
 # Share of each simulator address in a demo batch, in per cent.
 MIX = {"success": 82, "bounce": 5, "spam": 2, "blocked": 2, "rejected": 2, "deferred": 4, "full": 3}
+# The same with --weather rough: addresses and whole servers with moods beside them.
+USUAL = 50
 NAMES = ("Mio", "Léa", "João", "さくら", "Anna", "Kemi", "Wei", "Noor", "Peter", "Zoë")
 
 TEMPLATE = """\
@@ -71,9 +75,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--recipients", type=int, default=1000)
+        parser.add_argument(
+            "--weather",
+            choices=("fair", "rough"),
+            default="fair",
+            help="rough: servers with moods among the recipients'",
+        )
         parser.add_argument("--exit", action="store_true", help="end after the batch; the last line is JSON")
 
-    def handle(self, *args: Any, recipients: int, exit: bool, **options: Any) -> None:
+    def handle(self, *args: Any, recipients: int, exit: bool, weather: str, **options: Any) -> None:
         if not (settings.EMBEDDED and settings.SIMULATOR):
             raise CommandError("The demo runs on the embedded default alone: unset DATABASE_URL and SIMULATOR.")
         if not 1 <= recipients <= 10_000:
@@ -89,7 +99,7 @@ class Command(BaseCommand):
         watcher.start()
         try:
             password = self.administrator()
-            agreed = self.batch(recipients, supervisor, show_json=exit)
+            agreed = self.batch(recipients, supervisor, rough=weather == "rough", show_json=exit)
             if not exit and not supervisor.stopping:
                 self.farewell(password)
                 while not supervisor.stopping:
@@ -143,16 +153,16 @@ class Command(BaseCommand):
             by="demo",
         )
 
-    def group(self, count: int, run: str) -> RecipientGroup:
+    def group(self, count: int, run: str, rough: bool) -> RecipientGroup:
         """A group out of a real CSV file, through the importer that the console uses."""
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(["email", "first_name", "colour", "customer"])
         chooser = random.Random(run)  # noqa: S311  (a mix, no secret)
-        behaviours = chooser.choices(list(MIX), list(MIX.values()), k=count)
-        for number, behaviour in enumerate(behaviours):
+        mix = addresses(rough)
+        for number, (local, domain) in enumerate(chooser.choices(list(mix), list(mix.values()), k=count)):
             name = chooser.choice(NAMES)
-            address = f"{behaviour}+{run}-{number}@{settings.SIMULATOR_DOMAIN}"
+            address = f"{local}+{run}-{number}@{domain}"
             writer.writerow([address, name, chooser.choice(("sand", "sea", "moss & fern")), f"c{number:05d}"])
         group = RecipientGroup.objects.create(name=f"Demo {timezone.localtime():%Y-%m-%d %H:%M} {run}")
         data = text.getvalue().encode()
@@ -162,10 +172,10 @@ class Command(BaseCommand):
 
     # --- the batch
 
-    def batch(self, count: int, supervisor: Supervisor, *, show_json: bool) -> bool:
+    def batch(self, count: int, supervisor: Supervisor, *, rough: bool, show_json: bool) -> bool:
         sender, template = self.sender(), self.template()
         run = secrets.token_hex(3)
-        group = self.group(count, run)
+        group = self.group(count, run, rough)
         accepted_log = settings.SIMULATOR_DIR / record.ACCEPTED
         since = record.position(accepted_log)
         started = time.monotonic()
@@ -193,9 +203,9 @@ class Command(BaseCommand):
                 reasons[reason] += 1
             if status == Status.DELIVERED:
                 delivered[recipient.lower()] += 1
-        taken = Counter(
-            one.recipient.lower() for one in record.read(accepted_log, since) if f"+{run}-" in one.recipient
-        )
+        ours = [one for one in record.read(accepted_log, since) if f"+{run}-" in one.recipient]
+        taken = Counter(one.recipient.lower() for one in ours if not one.unsaid)
+        unsaid = sum(one.unsaid for one in ours)
         final = sum(count for status, count in counts.items() if status in FINAL)
         agreed = final == group.size == sum(outcome.values()) and taken == delivered
         self.table(outcome, group.size)
@@ -203,6 +213,8 @@ class Command(BaseCommand):
             self.say(
                 f"The simulator's own record agrees: {sum(taken.values()):,} mails accepted, none missed or doubled."
             )
+            if unsaid:
+                self.say(f"Taken without a word, and so sent once more, as it must be: {unsaid:,}.")
         else:
             missing, doubled = delivered - taken, taken - delivered
             self.say(f"The simulator's record DISAGREES: {len(missing)} missing, {len(doubled)} too many.")
@@ -214,6 +226,8 @@ class Command(BaseCommand):
                 "by_reason": dict(sorted(reasons.items())),
                 "seconds": round(seconds, 2),
             }
+            if rough:
+                result |= {"weather": "rough", "agreed": agreed, "doubled_unanswered": unsaid}
             self.stdout.write(json.dumps(result))
         return agreed
 
@@ -267,3 +281,13 @@ class Command(BaseCommand):
     def say(self, text: str) -> None:
         # Progress and prose go to standard error, so that standard output ends with the JSON alone.
         self.stderr.write(text, style_func=str)
+
+
+def addresses(rough: bool) -> dict[tuple[str, str], float]:
+    """(local part, domain) of a demo's recipients → its weight."""
+    usual = {(local, settings.SIMULATOR_DOMAIN): float(share) for local, share in MIX.items()}
+    if not rough:
+        return usual
+    moody = [(one.local, settings.SIMULATOR_DOMAIN) for one in MOODY]
+    moody += [("ann", one.domain) for one in MOODS if one.final]
+    return {key: share * USUAL / 100 for key, share in usual.items()} | dict.fromkeys(moody, (100 - USUAL) / len(moody))
