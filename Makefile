@@ -2,6 +2,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 ONLY ?=
+# Processes that share the tests.
+JOBS ?= 2
 
 .PHONY: demo test bench check lock install install-dev
 .DEFAULT_GOAL := demo
@@ -23,7 +25,7 @@ demo: install
 	@$(BIN)/python manage.py demo $(ARGS)
 
 test: install-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist load $(ARGS)
 
 bench: install-dev
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)

@@ -82,6 +82,12 @@ def administrator(person: Callable[[str], Any]) -> Client:
 # --- browser
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: Playwright leaves an event loop running in its process, in which asyncio.run() refuses."""
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
 def _chromium() -> str:
     if CHROMIUM is None:
         if os.environ.get("POSTHORN_REQUIRE_BROWSER") == "1":

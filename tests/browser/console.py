@@ -36,7 +36,7 @@ class Console:
 
     def mail_to(self, recipient: str) -> str:
         """The mail that the simulator took for this recipient, as it came over the wire."""
-        for path in self.kept.glob("*.eml"):
+        for path in list(self.kept.glob("*.eml")):
             text = path.read_bytes().decode()
             if f"To: {recipient}\r\n" in text:
                 return text
