@@ -35,6 +35,7 @@ TICK_SECONDS = 0.5
 # Signs of life are asked for so many times within settings.SILENT_SECONDS.
 CHECKS = 12
 STOP_SECONDS = 17.0
+ASK_SECONDS = 3.0
 GONE_SECONDS = 2.0
 BACKOFF_SECONDS = (0.5, 1, 2, 5, 10, 30)
 CLUSTERS = ("jobs", "deliver")
@@ -182,9 +183,13 @@ class Supervisor:
         outside = [part for part in self.parts if part.name == "simulator"]
         ours = [part for part in self.parts if part not in outside]
         for group in (ours, outside):
-            for part in reversed(group):
-                part.signal(signal.SIGTERM)
+            ask_at = 0.0
             while any(part.running() for part in group) and time.monotonic() < deadline:
+                if time.monotonic() >= ask_at:
+                    # More than once: django-q2 forgets a SIGTERM that comes while it starts.
+                    ask_at = time.monotonic() + ASK_SECONDS
+                    for part in reversed(group):
+                        part.signal(signal.SIGTERM)
                 time.sleep(0.05)
             for part in group:
                 if part.running():

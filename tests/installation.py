@@ -118,7 +118,17 @@ class Installation:
         return found
 
     def postgres_runs(self) -> bool:
-        return any("postgres" in process.name() for process in self.processes())
+        return bool(self.postgres())
+
+    def postgres(self) -> list[psutil.Process]:
+        found = []
+        for process in self.processes():
+            try:
+                if "postgres" in process.name():
+                    found.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return found
 
     def healthy(self) -> bool:
         try:

@@ -60,7 +60,7 @@ def test_a_killed_user_leaves_no_false_count(installation: Installation) -> None
 def test_a_server_that_was_killed_is_started_again_by_the_next_user(installation: Installation) -> None:
     first = user(installation)
     assert up(first)
-    servers = [process for process in installation.processes() if "postgres" in process.name()]
+    servers = installation.postgres()
     for process in servers:
         process.kill()
     # Until they are reaped, too: to PostgreSQL a zombie still holds the lock file.

@@ -53,15 +53,14 @@ def test_all_parts_run_and_the_console_answers(installation: Installation, servi
     assert installation.healthy()
 
 
-@pytest.mark.parametrize("name", ["gunicorn", "deliver", "simulator"])
-def test_what_is_killed_is_started_again(
-    installation: Installation, serving: subprocess.Popen[bytes], name: str
-) -> None:
-    old = leader(installation, serving, name)
-    family = old.children(recursive=True)
-    old.kill()
-    replaced(installation, serving, name, old)
-    until(lambda: not any(one.is_running() for one in family), f"the children of the old {name} are gone")
+def test_what_is_killed_is_started_again(installation: Installation, serving: subprocess.Popen[bytes]) -> None:
+    old = {name: leader(installation, serving, name) for name in ("gunicorn", "deliver", "simulator")}
+    family = [child for one in old.values() for child in one.children(recursive=True)]
+    for one in old.values():
+        one.kill()
+    for name, one in old.items():
+        replaced(installation, serving, name, one)
+    until(lambda: not any(one.is_running() for one in family), "the children of the old ones are gone")
     until(installation.healthy, "the console answers")
 
 
