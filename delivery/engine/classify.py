@@ -118,6 +118,11 @@ def ip_rules() -> frozenset[str]:
     return frozenset(rule.name for rule in rules() if rule.ip)
 
 
+def about_us(verdict: Verdict) -> bool:
+    """The answer is about how much we send or from which address, not about the message: that may be tried again."""
+    return verdict.scope == "site" or verdict.rule in ip_rules()
+
+
 def normalised(text: str) -> str:
     """What the patterns look at: a blank, then lower case, one line, no codes at starts of lines, addresses, quotes."""
     text = " " + text[: 2 * TEXT_MAX].lower().replace("'", "").replace("’", "")

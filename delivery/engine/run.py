@@ -24,7 +24,7 @@ from django.utils import timezone
 from console import heartbeat
 from delivery.engine import claim, retry, route, shares, sites
 from delivery.engine.claim import Claimed
-from delivery.engine.classify import classify, ip_rules
+from delivery.engine.classify import about_us, classify
 from delivery.engine.lane import Lane, Outside, Ready, unreachable
 from delivery.engine.permits import Permits
 from delivery.engine.session import Timeouts
@@ -317,15 +317,12 @@ class Engine:
         simulator = retry.is_simulated(one.receiving_domain)
         hours = self.store.account.retry_hours
         # The simulator's addresses speak of themselves alone; what is said of our domain no other IP can mend.
-        about_us = (
-            exchange.reply.code > 0
-            and (verdict.scope == "site" or verdict.rule in ip_rules())
-            and one.receiving_domain != settings.SIMULATOR_DOMAIN
-        )
-        if about_us:
+        own = one.receiving_domain == settings.SIMULATOR_DOMAIN
+        enough = exchange.reply.code > 0 and about_us(verdict) and not own
+        if enough:
             self._too_much(one, exchange, verdict)
         settled = decide(
-            one, exchange, verdict, now=timezone.now(), retry_hours=hours, simulator=simulator, about_us=about_us
+            one, exchange, verdict, now=timezone.now(), retry_hours=hours, simulator=simulator, about_us=enough
         )
         self.settler.put(settled)
 
