@@ -12,7 +12,7 @@ from console import partitions
 from console.models import Account
 from delivery.engine import run
 from delivery.models import HeldBy, Task, TaskStatus
-from delivery.services import counts, domains, holding, tasks
+from delivery.services import counts, domains, going_on, holding, tasks
 
 # Well below q2's timeout (settings), which would kill the worker.
 DELIVER_SECONDS = 200.0
@@ -45,6 +45,11 @@ def cancel_task(task_id: int) -> int:
 def release(held_by: str) -> int:
     """Take up again everything held for this cause; what still must wait is held again when it is claimed."""
     return holding.release_all(HeldBy(held_by))
+
+
+def go_on() -> int:
+    """Begin a new day's quotas, and take up what waited for them."""
+    return going_on.go_on(now=timezone.now())
 
 
 def check_domains() -> int:

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 
@@ -57,8 +58,11 @@ def record_hit(
             hit AS (
                 INSERT INTO tracking_event (id, message_id, kind, link, ip, user_agent, detail)
                 SELECT %(id)s, id, %(kind)s, %(link)s, %(ip)s::inet, %(agent)s, '{{}}' FROM known
-            )
-            UPDATE delivery_message SET {column} = %(now)s WHERE id = %(message)s AND {column} IS NULL
+            ), first AS (
+                UPDATE delivery_message SET {column} = %(now)s WHERE id = %(message)s AND {column} IS NULL
+                RETURNING sender_domain_id, receiving_domain_id
+            ), counted AS ({_COUNT_OPEN if kind == Event.Kind.OPEN else "SELECT"})
+            SELECT count(*) FROM first
             """,  # noqa: S608 (one of two constants)
             {
                 "id": ids.new_id(),
@@ -68,9 +72,20 @@ def record_hit(
                 "ip": visitor.ip,
                 "agent": visitor.user_agent[:MAX_USER_AGENT],
                 "now": now,
+                "simulator": settings.SIMULATOR,
+                "simulator_domain": settings.SIMULATOR_DOMAIN,
             },
         )
-        return bool(cursor.rowcount)
+        return bool(cursor.fetchone()[0])
+
+
+# A first open counts for the warm-up of the sender domain, on the day on which it came (delivery/services/quota.py).
+_COUNT_OPEN = """
+    UPDATE delivery_domainday d SET opens = opens + 1
+    FROM first JOIN delivery_receivingdomain r ON r.id = first.receiving_domain_id, console_account a
+    WHERE d.domain_id = first.sender_domain_id AND d.day = (%(now)s AT TIME ZONE a.time_zone)::date
+      AND NOT (%(simulator)s AND (r.name = %(simulator_domain)s OR r.name LIKE '%%.moods.test'))
+"""
 
 
 def unsubscribe(message_id: int, visitor: Visitor, *, now: dt.datetime, one_click: bool = False) -> Unsubscribed | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from delivery.models import Status, TaskStatus, Waiting
+from delivery.models import PauseCause, Status, TaskStatus, Waiting
 
 CLAIM_SECONDS = 180
 # After the deadline, what may still be on the wire has this long to be settled before others take over.
@@ -102,16 +102,16 @@ def groups_with_mail() -> list[int]:
 
 
 def resting_tasks() -> tuple[list[int], list[int]]:
-    """(paused, stopped) tasks that still have rows: their rows are skipped until a job has moved them aside."""
+    """Tasks that still have rows, of which none may be tried (paused), and of which only what was tried before may go
+    on (stopped, or paused because a day's quota is used up): skipped until a job has moved them aside."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, status FROM delivery_task WHERE status = %s OR (status = %s AND ended_at IS NULL)",
-            [TaskStatus.PAUSED, TaskStatus.STOPPED],
+            "SELECT id, status = %s AND pause_cause <> %s FROM delivery_task "
+            "WHERE status = %s OR (status = %s AND ended_at IS NULL)",
+            [TaskStatus.PAUSED, PauseCause.QUOTA, TaskStatus.PAUSED, TaskStatus.STOPPED],
         )
         rows = cursor.fetchall()
-    return [id for id, status in rows if status == TaskStatus.PAUSED], [
-        id for id, status in rows if status == TaskStatus.STOPPED
-    ]
+    return [id for id, whole in rows if whole], [id for id, whole in rows if not whole]
 
 
 def give_back(token: int) -> int:

@@ -33,7 +33,7 @@ from delivery.engine.settler import Report, Settler, hang_up
 from delivery.engine.store import Store
 from delivery.engine.types import Exchange, Phase, Verdict
 from delivery.models import QueuePause, Status
-from delivery.services import pauses
+from delivery.services import going_on, pauses
 from suppression import services as suppression
 
 log = structlog.get_logger()
@@ -194,7 +194,11 @@ class Engine:
                     self._set_aside(Settled(one, Status.INVALID, reason=stop.reason, last_reply=stop.text))
                 else:
                     kept.append(one)
-        return kept
+        over = going_on.over_quota(kept, now=timezone.now())
+        for one in kept:
+            if one.message_id in over:
+                self._set_aside(Settled(one, Status.HELD, held_by=over[one.message_id]))
+        return [one for one in kept if one.message_id not in over]
 
     def _set_aside(self, settled: Settled) -> None:
         self._loop.call_soon_threadsafe(self._count_and_settle, settled)

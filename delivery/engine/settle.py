@@ -21,6 +21,7 @@ from delivery.engine.types import Exchange, Verdict
 from delivery.models import Reason, Status, Waiting
 from delivery.models.status import FINAL
 from delivery.services.counts import end_tasks, move_counts
+from delivery.services.quota import count_ends
 
 log = structlog.get_logger()
 
@@ -101,11 +102,17 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime) -> int:
     final = [one for one in batch if one.status in FINAL]
     put_off = [one for one in batch if one.status not in FINAL]
     with transaction.atomic(), connection.cursor() as cursor:
-        ours = _end_waiting(cursor, final) | _put_off(cursor, put_off, now)
+        ended = _end_waiting(cursor, final)
+        ours = ended.keys() | _put_off(cursor, put_off, now)
         kept = [one for one in batch if one.claimed.message_id in ours]
         tried = [one for one in kept if one.exchange is not None]
         _update_messages(cursor, [one for one in kept if one.exchange is not None or one.status != Status.SENDING])
         _write_attempts(cursor, tried)
+        count_ends(
+            (one.claimed.sender_domain_id, ended.get(one.claimed.message_id), one.status, one.reason)
+            for one in tried
+            if one.status in FINAL
+        )
         moved = [one for one in kept if one.status != Status.SENDING and one.claimed.task_id]
         move_counts(
             delta
@@ -120,17 +127,18 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime) -> int:
     return len(kept)
 
 
-def _end_waiting(cursor: Any, final: Sequence[Settled]) -> set[int]:
+def _end_waiting(cursor: Any, final: Sequence[Settled]) -> dict[int, dt.date | None]:
+    """Those whose claim was still ours, with the day for whose quota they were counted."""
     if not final:
-        return set()
+        return {}
     cursor.execute(
         """
         DELETE FROM delivery_waiting w USING unnest(%s::bigint[], %s::bigint[]) AS v(id, token)
-        WHERE w.message_id = v.id AND w.claim_token = v.token RETURNING w.message_id
+        WHERE w.message_id = v.id AND w.claim_token = v.token RETURNING w.message_id, w.reserved_on
         """,
         [[one.claimed.message_id for one in final], [one.claimed.token for one in final]],
     )
-    return {row[0] for row in cursor.fetchall()}
+    return dict(cursor.fetchall())
 
 
 def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[int]:

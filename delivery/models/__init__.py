@@ -2,6 +2,7 @@
 
 from delivery.models.address import SenderAddress
 from delivery.models.domain import DkimKey, DnsRecord, SenderDomain
+from delivery.models.figures import ApiUserDay, DomainDay
 from delivery.models.group import GroupImport, Recipient, RecipientGroup
 from delivery.models.message import Attempt, Message
 from delivery.models.preflight import IpCheck
@@ -11,9 +12,11 @@ from delivery.models.task import Task, TaskCount
 from delivery.models.template import Template, TemplateVersion
 
 __all__ = [
+    "ApiUserDay",
     "Attempt",
     "DkimKey",
     "DnsRecord",
+    "DomainDay",
     "GroupImport",
     "HeldBy",
     "IpCheck",

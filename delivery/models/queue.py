@@ -101,6 +101,8 @@ class Waiting(models.Model):
     attempts = models.SmallIntegerField(default=0)
     logged = models.SmallIntegerField(default=0)
     due = models.DateTimeField()
+    # The day for whose quota it was counted when it was first tried; null: for none (services/quota.py).
+    reserved_on = models.DateField(null=True)
     # End of the retry window, fixed at the first attempt.
     expires_at = models.DateTimeField(null=True)
     # Some server answered at some attempt: at the end of the window that is a soft bounce, else never reached.
@@ -117,6 +119,7 @@ class Waiting(models.Model):
             ),
             models.Index(fields=["due"], name="waiting_later", condition=models.Q(state=1)),
             models.Index(fields=["claim_deadline"], name="waiting_claimed", condition=models.Q(state=3)),
+            models.Index(fields=["held_by", "task_id", "message_id"], name="waiting_held", condition=models.Q(state=2)),
             models.Index(
                 fields=["task_id", "message_id"], name="waiting_of_task", condition=models.Q(task_id__isnull=False)
             ),

@@ -27,6 +27,7 @@ from delivery.badges import clock
 from delivery.models import DkimKey, DnsRecord, SenderDomain
 from delivery.models.address import ADDRESSES_PER_DOMAIN
 from delivery.pages.domain_records import State, shown
+from delivery.pages.domain_warmup import warmup_facts
 from delivery.services import domains
 
 VERIFIED = Badge("ok", "check", gettext_lazy("Verified"))
@@ -133,6 +134,7 @@ def domain_page(request: HttpRequest, pk: int) -> HttpResponse:
         "most_addresses": ADDRESSES_PER_DOMAIN,
         "simulator": settings.SIMULATOR,
         "crumbs": [(_("Sender domains"), reverse("domains"))],
+        **warmup_facts(domain, now=timezone.now()),
         "unanswered": bool(records) and all(each.record.state == State.NO_ANSWER for each in records),
     }
     return render(request, "delivery/domain.html", context)

@@ -7,11 +7,12 @@ that they can be killed and started again anywhere.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
 
-from delivery.models import HeldBy, Status
+from delivery.models import HeldBy, PauseCause, Status, Task, TaskStatus
 from delivery.services.counts import end_tasks, move_counts
 
 CHUNK = 5000
@@ -19,12 +20,45 @@ CHUNK = 5000
 
 def hold_task(task_id: int) -> int:
     """Hold what waits of a paused task. What is on the wire just now ends, or is put off and held by a later call."""
-    return _in_chunks("task_id = %s AND state IN (0, 1)", [task_id], new=Status.HELD, held_by=HeldBy.TASK_PAUSED)
+    cause = Task.objects.filter(pk=task_id, status=TaskStatus.PAUSED).values_list("pause_cause", flat=True).first()
+    if cause is None:
+        return 0
+    where = (
+        "task_id = %s AND state IN (0, 1) "
+        "AND EXISTS (SELECT FROM delivery_task t WHERE t.id = task_id AND t.status = %s AND t.pause_cause = %s)"
+    )
+    if cause == PauseCause.QUOTA:
+        where += " AND attempts = 0"  # what was tried already has had its place in a day's quota
+    return _in_chunks(where, [task_id, TaskStatus.PAUSED, cause], new=Status.HELD, held_by=held_by_pause(cause))
 
 
-def release_task(task_id: int) -> int:
-    """Take up again what was held because its task was paused."""
-    return _in_chunks("task_id = %s AND held_by = %s", [task_id, HeldBy.TASK_PAUSED], new=Status.SENDING)
+def held_by_pause(cause: str) -> HeldBy:
+    """What the rows of a task show that was paused for this cause."""
+    return {PauseCause.QUOTA: HeldBy.QUOTA, PauseCause.DOMAIN: HeldBy.DOMAIN_BLOCKED}.get(
+        PauseCause(cause), HeldBy.TASK_PAUSED
+    )
+
+
+# What the pause of a task holds mail by, whatever paused it.
+BY_PAUSE = (HeldBy.TASK_PAUSED, HeldBy.QUOTA, HeldBy.DOMAIN_BLOCKED)
+
+
+def release_task(task_id: int, *, most: int | None = None) -> int:
+    """Take up again what was held because its task was paused: all of it, or the first `most` rows."""
+    return _in_chunks(
+        "task_id = %s AND state = 2 AND held_by = ANY(%s)", [task_id, list(BY_PAUSE)], new=Status.SENDING, most=most
+    )
+
+
+def release_regular(domain_id: int, api_user_id: int, causes: Sequence[HeldBy], *, most: int) -> int:
+    """Take up again mail of no task from this sender domain and API user, the first `most` rows."""
+    return _in_chunks(
+        "task_id IS NULL AND state = 2 AND held_by = ANY(%s) AND EXISTS (SELECT FROM delivery_message m "
+        "WHERE m.id = message_id AND m.sender_domain_id = %s AND m.api_user_id = %s)",
+        [list(causes), domain_id, api_user_id],
+        new=Status.SENDING,
+        most=most,
+    )
 
 
 def hold_all(held_by: HeldBy, where: str, params: list[Any]) -> int:
@@ -46,36 +80,43 @@ def cancel_task(task_id: int, *, now: dt.datetime) -> int:
     return moved
 
 
-def _in_chunks(where: str, params: list[Any], *, new: Status, held_by: HeldBy | None = None) -> int:
+def _in_chunks(
+    where: str, params: list[Any], *, new: Status, held_by: HeldBy | None = None, most: int | None = None
+) -> int:
     moved = 0
-    while True:
+    while most is None or moved < most:
+        wanted = CHUNK if most is None else min(CHUNK, most - moved)
         with transaction.atomic():
-            chunk = _move_chunk(where, params, new, held_by)
+            chunk = _move_chunk(where, params, new, held_by, wanted)
         moved += chunk
-        if chunk < CHUNK:
-            return moved
+        if chunk < wanted:
+            break
+    return moved
 
 
-def _move_chunk(where: str, params: list[Any], new: Status, held_by: HeldBy | None) -> int:
+def _move_chunk(where: str, params: list[Any], new: Status, held_by: HeldBy | None, limit: int) -> int:
+    # Materialised: as a subquery of IN it may be run again for each row, and then picks more than the limit.
     pick = (
-        f"SELECT message_id FROM delivery_waiting WHERE {where} ORDER BY message_id LIMIT {CHUNK} "  # noqa: S608  (ours)
-        "FOR UPDATE SKIP LOCKED"
+        "WITH picked AS MATERIALIZED ("  # noqa: S608  (ours)
+        f"SELECT message_id FROM delivery_waiting WHERE {where} ORDER BY message_id LIMIT {limit} "
+        "FOR UPDATE SKIP LOCKED)"
     )
     with connection.cursor() as cursor:
         if new == Status.CANCELLED:
             cursor.execute(
-                f"DELETE FROM delivery_waiting WHERE message_id IN ({pick}) RETURNING message_id, task_id",  # noqa: S608
+                f"{pick} DELETE FROM delivery_waiting WHERE message_id IN (SELECT message_id FROM picked) "  # noqa: S608
+                "RETURNING message_id, task_id",
                 params,
             )
         else:
             # Back from a hold, what is not yet due waits on.
             cursor.execute(
                 f"""
-                UPDATE delivery_waiting SET held_by = %s,
+                {pick} UPDATE delivery_waiting SET held_by = %s,
                     state = CASE WHEN %s THEN 2 WHEN due > clock_timestamp() THEN 1 ELSE 0 END
-                WHERE message_id IN ({pick}) RETURNING message_id, task_id
+                WHERE message_id IN (SELECT message_id FROM picked) RETURNING message_id, task_id
                 """,  # noqa: S608
-                [held_by or "", new == Status.HELD, *params],
+                [*params, held_by or "", new == Status.HELD],
             )
         rows = cursor.fetchall()
         if not rows:

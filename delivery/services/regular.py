@@ -16,8 +16,9 @@ from django.utils.translation import ngettext
 
 from console.models import ApiUser
 from delivery import templating
-from delivery.models import SenderAddress, Template
-from delivery.services import texts
+from delivery.engine.retry import is_simulated
+from delivery.models import HeldBy, SenderAddress, SenderDomain, Template
+from delivery.services import quota, texts
 from delivery.services.requests import Made, Request, Wanted, as_json, make_messages
 from suppression import services as suppression
 from suppression.address import Address, MalformedAddress, parse
@@ -118,6 +119,7 @@ def send_regular(new: NewRegular, *, now: dt.datetime) -> Made:
     with transaction.atomic():
         stops = suppression.stopped((one.key for one in addresses), api_user_id=api_user.pk, now=now)
         reached = [one.canonical for one in addresses if one.key not in stops]
+        _check_quota(domain, api_user, [one for one in addresses if one.key not in stops], now)
         request = Request(
             api_user=api_user,
             sender_domain=domain,
@@ -133,6 +135,24 @@ def send_regular(new: NewRegular, *, now: dt.datetime) -> Made:
             [Wanted(one.canonical, one.key, one.domain, filled, sender_name, as_json(values)) for one in addresses],
             now=now,
         )
+
+
+def _check_quota(domain: SenderDomain, api_user: ApiUser, addresses: list[Address], now: dt.datetime) -> None:
+    counted = sum(not is_simulated(one.domain) for one in addresses)
+    if not counted:
+        return
+    left, why = quota.left_today(domain.pk, api_user, now=now)
+    if counted <= left:
+        return
+    if why == HeldBy.DOMAIN_BLOCKED:
+        text = _(
+            "%(domain)s is blocked for today: too much of its mail was refused. Send tomorrow, or from another one."
+        )
+    elif left:
+        text = _("Today's quota leaves %(left)s of %(domain)s's mails, and this is %(count)s. Send the rest tomorrow.")
+    else:
+        text = _("The daily quota of %(domain)s is used up. Send tomorrow, or from another domain.")
+    raise RegularRefused(text % {"domain": domain, "left": left, "count": counted}, "sender_address")
 
 
 def _check_template(template: Template) -> Any:

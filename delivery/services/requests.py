@@ -38,6 +38,8 @@ class Request:
     control_percent: int = 0
     # Place in line of the first message; see Waiting.turn.
     turn: int = 0
+    # Why all of it is held from the beginning, if it is: its task is paused (a HeldBy).
+    held_by: str = ""
 
     @property
     def priority(self) -> int:
@@ -73,7 +75,7 @@ def held_by(request: Request) -> str:
         return HeldBy.API_USER
     if not request.sender_domain.verified:
         return HeldBy.DOMAIN_UNVERIFIED
-    return ""
+    return request.held_by
 
 
 def in_control_group(task_id: int, key: str, percent: int) -> bool:

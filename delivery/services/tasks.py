@@ -36,6 +36,7 @@ from delivery.models import (
 from delivery.models.status import OPEN
 from delivery.services import texts
 from delivery.services.counts import end_tasks
+from delivery.services.holding import held_by_pause
 from delivery.services.requests import Request, Wanted, make_messages
 from delivery.values import merged
 
@@ -245,6 +246,7 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
         label=task.label,
         control_percent=task.control_percent,
         turn=task.first_turn + task.requested,
+        held_by=held_by_pause(task.pause_cause) if task.status == TaskStatus.PAUSED else "",
     )
     last = len(rows) < CHUNK
     if last:
@@ -285,8 +287,9 @@ def pause(task: Task, *, cause: PauseCause, by: str = "") -> None:
         transaction.on_commit(lambda: async_task("delivery.jobs.hold_task", task.pk, cluster="jobs"))
 
 
-def resume(task: Task, *, cause: PauseCause | None = None) -> None:
-    """End a pause: an operator (no cause) ends any, everything else only the one that it caused."""
+def resume(task: Task, *, cause: PauseCause | None = None, release: bool = True) -> None:
+    """End a pause: an operator (no cause) ends any, everything else only the one that it caused. Without `release`
+    the caller takes up what was held."""
     with transaction.atomic():
         paused = Task.objects.filter(pk=task.pk, status=TaskStatus.PAUSED)
         if cause is not None:
@@ -297,7 +300,8 @@ def resume(task: Task, *, cause: PauseCause | None = None) -> None:
         )
         if not changed:
             raise TaskRefused(_("This task is not paused."))
-        transaction.on_commit(lambda: async_task("delivery.jobs.release_task", task.pk, cluster="jobs"))
+        if release:
+            transaction.on_commit(lambda: async_task("delivery.jobs.release_task", task.pk, cluster="jobs"))
         transaction.on_commit(lambda: ask_for_expansion(task.pk))
 
 

@@ -19,7 +19,7 @@ from console import ids
 from console.models import ApiUser
 from console.supervisor import Supervisor
 from delivery.models import RecipientGroup, SenderAddress, SenderDomain, Task, Template, TemplateVersion
-from delivery.services import dkim_keys, requests, tasks
+from delivery.services import dkim_keys, requests, tasks, warmup
 
 LINKS = 10
 PARAGRAPH = "Dear {{first_name}}, the linen that you asked for is here again, in {{colour}}, and one is put aside. "
@@ -39,7 +39,7 @@ TEXT = (
 def sender(*, publish: bool) -> SenderAddress:
     """A verified domain's address; with its records in the simulator's zone when asked."""
     domain, made = SenderDomain.objects.get_or_create(
-        name="bench.posthorn.test", defaults={"verified_at": timezone.now()}
+        name="bench.posthorn.test", defaults={"verified_at": timezone.now(), "level": warmup.LEVELS}
     )
     if made:
         dkim_keys.make_key(domain, active=True)

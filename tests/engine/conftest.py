@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from delivery.engine import retry
 from delivery.models import SenderAddress
-from delivery.services import domains
+from delivery.services import domains, warmup
 from delivery.simulator.server import Simulator, running_simulator
 
 
@@ -36,6 +36,9 @@ def sender(outside: Simulator) -> SenderAddress:
     domains.verify(domain, now=timezone.now())
     domain.refresh_from_db()
     assert domain.verified
+    # Old enough to send what a test wants.
+    domain.level = warmup.LEVELS
+    domain.save(update_fields=["level"])
     return SenderAddress.objects.create(domain=domain, prefix="hello", sender_name="Linen & Co.")
 
 

@@ -189,6 +189,7 @@ def test_of_a_stopped_task_only_what_was_tried_before_is_claimed() -> None:
 @pytest.mark.django_db
 def test_held_mail_is_not_claimed() -> None:
     task = started(people("a", 3), AddressFactory())
+    tasks.pause(task, cause=PauseCause.OPERATOR)
     holding.hold_task(task.pk)
     assert claim.groups_with_mail() == []
 

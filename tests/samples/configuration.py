@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from delivery.services import domains
+from django.utils import timezone
+
+from delivery.services import domains, quota
 from tests.factories.console import ApiUserFactory
 from tests.factories.delivery import AddressFactory, DomainFactory, TemplateFactory
 from tests.samples import rows, url_of
@@ -33,12 +36,21 @@ def domain_of_all_states() -> dict[str, Any]:
         ("tracking", "not_set", "NODATA"),
     ):
         domain.records.filter(purpose=purpose).update(state=state, current=current, checked_at=domain.created_at)
+    today = quota.local_day(timezone.now())
+    for ago, figures in enumerate(
+        [
+            {"level": 3, "attempted": 1640, "delivered": 1588, "invalid": 31, "spam": 4, "opens": 702},
+            {"level": 2, "attempted": 1000, "delivered": 961, "invalid": 12, "moved": 1, "why": "good"},
+            {"level": 3, "attempted": 2000, "delivered": 1700, "invalid": 210, "moved": -1, "why": "invalid"},
+        ]
+    ):
+        domain.days.create(day=today - dt.timedelta(days=ago), **figures)
     domain.problem, domain.checked_at = "The DKIM record is gone.", domain.created_at
     domain.save()
     return {"pk": domain.pk}
 
 
-@url_of("domain-verify", "domain-publish", "domain-delete", "domain-key-new")
+@url_of("domain-verify", "domain-publish", "domain-delete", "domain-key-new", "domain-level")
 def domain() -> dict[str, Any]:
     return {"pk": DomainFactory(records=True).pk}
 

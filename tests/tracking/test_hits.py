@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from delivery.models import Message
+from delivery.services import quota
 from tests.tracking.mail import send
 from tracking.links import tokens
 from tracking.models import Event
@@ -136,3 +138,14 @@ def test_a_hit_asks_the_database_at_most_three_times(
         client.get(sent.click(0))
     with django_assert_max_num_queries(1):
         client.get(sent.open)
+
+
+def test_a_first_open_counts_for_the_warm_up_of_the_day_on_which_it_came(db: None, client: Client) -> None:
+    sent = send(to="ann@reader.example")
+    message = sent.message
+    day = quota.open_day(message.sender_domain_id, quota.local_day(timezone.now()))
+    assert day is not None
+    client.get(sent.open)
+    client.get(sent.open)
+    day.refresh_from_db()
+    assert day.opens == 1
