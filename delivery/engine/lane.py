@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
+from django.conf import settings
 
 from delivery.engine.claim import Claimed
 from delivery.engine.session import Connection, NotTried, SmtpFailed, Timeouts
@@ -43,6 +45,27 @@ class Outside:
     port: int
     ehlo_name: str
     timeouts: Timeouts
+
+
+def outside() -> Outside:
+    """As the settings say."""
+    given = settings.SMTP_TIMEOUTS
+    command = given["command"]
+    return Outside(
+        settings.MX_PORT,
+        settings.EHLO_NAME or socket.getfqdn(),
+        Timeouts(
+            connect=given["connect"],
+            greeting=given["greeting"],
+            ehlo=command,
+            tls=min(60, command),
+            mail=command,
+            rcpt=command,
+            data=given["data"],
+            block=given["block"],
+            dot=given["dot"],
+        ),
+    )
 
 
 @dataclass

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils import timezone
 
-from delivery.engine import shape, shares
+from delivery.engine import retry, shape, shares
+from delivery.engine.claim import Claimed
 from delivery.engine.shape import Limits, Permit
+from delivery.engine.types import Exchange, Phase, Verdict
+from delivery.models import QueuePause
 from delivery.services import pauses
+
+log = structlog.get_logger()
 
 # Pauses and limits that somebody changed are seen after this long, in seconds; shares are renewed well before their
 # lease ends.
@@ -64,10 +72,32 @@ class Permits:
             most += min(limits.connections * 25, int(limits.rate * 4) + 2 if limits.rate else 1_000_000)
         return most
 
-    def stop_ip(self, group: int, ip: str, seconds: float) -> None:
-        """In the loop, at once: what is paused in the database is heeded here before it is read again."""
-        if (permit := self.known.get((group, ip))) is not None:
-            permit.paused_until = max(permit.paused_until, time.monotonic() + seconds)
+    def too_much(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> Callable[[], None] | None:
+        """The server had enough of us. In the loop: its group is paused from this sending IP at once, here; what is
+        returned writes it down for all, in a thread with a database. None: it was known already."""
+        group, ip = one.limit_group_id, exchange.local_ip if exchange.local_ip in self.ips else ""
+        if verdict.scope == "sender":
+            reason, pause = QueuePause.Reason.REPUTATION, pauses.LISTED_PAUSE
+        elif exchange.reply.phase in (Phase.CONNECT, Phase.GREETING, Phase.EHLO):
+            reason, pause = QueuePause.Reason.CONNECTING, pauses.PAUSE
+        else:
+            reason, pause = QueuePause.Reason.QUOTA, pauses.PAUSE
+        if retry.is_simulated(one.receiving_domain):
+            pause = pauses.SIMULATOR_PAUSE
+        permit, now = self.known.get((group, ip)), time.monotonic()
+        if permit is None or permit.paused_until > now:
+            return None
+        permit.paused_until = now + pause.total_seconds()
+        said, wall = exchange.reply.text, timezone.now()
+
+        def write() -> None:
+            try:
+                pauses.slow_down(group, ip, reason=reason, said=said, now=wall, pause=pause)
+            except DatabaseError as error:
+                # It must not stop the mail: in this process the pause holds in any case.
+                log.warning("pause_not_written", error=str(error).strip())
+
+        return write
 
     def _read(self, groups: list[int]) -> None:
         with connection.cursor() as cursor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,15 +24,14 @@ from console import heartbeat
 from delivery.engine import claim, retry, route, shares, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
-from delivery.engine.lane import Lane, Outside, Ready, unreachable
+from delivery.engine.lane import Lane, Ready, outside, unreachable
 from delivery.engine.permits import Permits
-from delivery.engine.session import Timeouts
 from delivery.engine.settle import Settled, decide
 from delivery.engine.settler import Report, Settler, hang_up
 from delivery.engine.store import Store
 from delivery.engine.types import Exchange, Phase, Verdict
-from delivery.models import QueuePause, Status
-from delivery.services import going_on, pauses
+from delivery.models import Status
+from delivery.services import going_on
 from suppression import services as suppression
 
 log = structlog.get_logger()
@@ -85,7 +83,7 @@ class Engine:
         self.stopping = False
         self.workers = 1
         self.room = asyncio.Event()
-        self.outside = Outside(settings.MX_PORT, settings.EHLO_NAME or socket.getfqdn(), _timeouts())
+        self.outside = outside()
 
     async def run(self, seconds: float) -> Report:
         started = time.monotonic()
@@ -332,27 +330,10 @@ class Engine:
 
     def _too_much(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> None:
         """The server had enough of us: pause its group from this sending IP, and go on slower afterwards."""
-        group, ip = one.limit_group_id, exchange.local_ip if exchange.local_ip in self.permits.ips else ""
-        if verdict.scope == "sender":
-            reason, pause = QueuePause.Reason.REPUTATION, pauses.LISTED_PAUSE
-        elif exchange.reply.phase in (Phase.CONNECT, Phase.GREETING, Phase.EHLO):
-            reason, pause = QueuePause.Reason.CONNECTING, pauses.PAUSE
-        else:
-            reason, pause = QueuePause.Reason.QUOTA, pauses.PAUSE
-        if retry.is_simulated(one.receiving_domain):
-            pause = pauses.SIMULATOR_PAUSE
-        permit = self.permits.known.get((group, ip))
-        if permit is None or permit.paused_until > time.monotonic():
-            return
-        self.permits.stop_ip(group, ip, pause.total_seconds())
-        said, now = exchange.reply.text, timezone.now()
-        task = asyncio.create_task(
-            self.settler.call(
-                lambda: _logged(pauses.slow_down, group, ip, reason=reason, said=said, now=now, pause=pause)
-            )
-        )
-        self.pausing.add(task)
-        task.add_done_callback(self.pausing.discard)
+        if write := self.permits.too_much(one, exchange, verdict):
+            task = asyncio.create_task(self.settler.call(write))
+            self.pausing.add(task)
+            task.add_done_callback(self.pausing.discard)
 
     def _give_back(self, one: Claimed) -> None:
         self.settler.put(Settled(one, Status.SENDING))
@@ -408,33 +389,9 @@ def _by_domain(batch: Sequence[Claimed]) -> Iterator[tuple[int, list[Claimed]]]:
     yield from bundles.items()
 
 
-def _logged(call: Callable[..., None], *arguments: Any, **named: Any) -> None:
-    """A side effect that must not stop the mail: the pause holds in this process in any case."""
-    try:
-        call(*arguments, **named)
-    except DatabaseError as error:
-        log.warning("pause_not_written", error=str(error).strip())
-
-
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
     except TimeoutError:
         pass
-
-
-def _timeouts() -> Timeouts:
-    given = settings.SMTP_TIMEOUTS
-    command = given["command"]
-    return Timeouts(
-        connect=given["connect"],
-        greeting=given["greeting"],
-        ehlo=command,
-        tls=min(60, command),
-        mail=command,
-        rcpt=command,
-        data=given["data"],
-        block=given["block"],
-        dot=given["dot"],
-    )
