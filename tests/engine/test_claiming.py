@@ -194,9 +194,6 @@ def test_held_mail_is_not_claimed() -> None:
     assert claim.groups_with_mail() == []
 
 
-# --- shares and workers
-
-
 @pytest.mark.django_db
 def test_what_has_come_due_becomes_ready_and_the_rest_waits_on() -> None:
     now = timezone.now()
