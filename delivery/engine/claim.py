@@ -114,13 +114,13 @@ def resting_tasks() -> tuple[list[int], list[int]]:
     return [id for id, whole in rows if whole], [id for id, whole in rows if not whole]
 
 
-def give_back(token: int) -> int:
-    """Make ready what was claimed with this token and never handed on; gives the count."""
+def give_back(tokens: list[int]) -> int:
+    """Make ready what was claimed with these tokens by somebody who will not settle it; gives the count."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE delivery_waiting SET state = %s, claim_token = NULL, claim_deadline = NULL "
-            "WHERE claim_token = %s AND state = %s",
-            [Waiting.State.READY, token, Waiting.State.CLAIMED],
+            "WHERE claim_token = ANY(%s) AND state = %s",
+            [Waiting.State.READY, tokens, Waiting.State.CLAIMED],
         )
         return int(cursor.rowcount)
 

@@ -6,6 +6,9 @@ again. There is no fsync: a loss of power is not covered, a killed process is.
 
 A journal is pages of files. A page whose entries are all settled is deleted or emptied, so what lies there is what is
 not settled. A live owner holds a lock on its pages; a lock dies with its process, so what can be locked is orphaned.
+
+Beside the pages stands the list of claims that the engine made: when it is known to be gone, what it had in hand need
+not wait for the claims' deadlines.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +47,13 @@ class Journal:
         self._pages: dict[int, tuple[Path, int]] = {}
         self._open_entries: dict[int, int] = {}
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._claims_path = directory / f"{worker}.claims"
+        self._claims = _locked_file(self._claims_path)
         self._turn_page()
+
+    def claimed(self, token: int) -> None:
+        """These rows are in hand now. One short line a claim: an engine lives for minutes, so the list stays short."""
+        os.write(self._claims, b"%d\n" % token)
 
     def append(self, settled: Settled) -> None:
         """Write one decision down, complete or not at all as far as a reader is concerned (it ends with a newline)."""
@@ -71,13 +81,16 @@ class Journal:
         """At an orderly end. Pages with entries stay for the next engine."""
         for number in list(self._pages):
             self._close(number)
+        if not any(self.directory.glob(f"{self.worker}-*.journal")):
+            # What is still claimed now was on the wire when time was up: nobody can say whether it was taken, so it
+            # waits for the claim's deadline.
+            self._claims_path.unlink(missing_ok=True)
+        os.close(self._claims)
 
     def _turn_page(self) -> None:
         self._number += 1
         path = self.directory / f"{self.worker}-{self._number}.journal"
-        # O_APPEND: after a truncation the next write begins at the start.
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file = _locked_file(path)
         self._pages[self._number] = (path, self._file)
         self._open_entries[self._number] = 0
         self._size = 0
@@ -89,23 +102,50 @@ class Journal:
         os.close(descriptor)
 
 
+def _locked_file(path: Path) -> int:
+    """A new file that has its name only when it is locked: nobody may take it for an orphan in between."""
+    fresh = path.with_suffix(".new")
+    # O_APPEND: after a truncation the next write begins at the start.
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    fresh.rename(path)
+    return descriptor
+
+
+def abandoned_claims(directory: Path) -> Iterator[tuple[Path, list[int]]]:
+    """Claims of engines that are gone and whose pages are all settled."""
+    for path in sorted(directory.glob("*.claims")) if directory.is_dir() else []:
+        if any(directory.glob(f"{path.stem}-*.journal")):
+            continue
+        with _orphan(path) as ours:
+            if ours:
+                yield path, [int(line) for line in path.read_bytes().split(b"\n")[:-1] if line.isdigit()]
+
+
+@contextmanager
+def _orphan(path: Path) -> Iterator[bool]:
+    """Locks a file that nobody else has locked; False when somebody has, or it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield path.exists()
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
 def orphans(directory: Path) -> Iterator[tuple[Path, list[Settled]]]:
-    """Pages left behind by engines that are gone, with their entries. Locked while the caller works on them; to be
-    deleted by `forget` when they are settled."""
+    """Pages left behind by engines that are gone, with their entries. Locked while the caller works on them, and to be
+    deleted by it when they are settled."""
     for path in sorted(directory.glob("*.journal")) if directory.is_dir() else []:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            continue
-        try:
-            yield path, list(_read(path))
-        finally:
-            os.close(descriptor)
+        with _orphan(path) as ours:
+            if ours:
+                yield path, list(_read(path))
 
 
 def _read(path: Path) -> Iterator[Settled]:

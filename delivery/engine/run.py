@@ -123,6 +123,7 @@ class Engine:
                 await asyncio.sleep(1)
                 continue
             if batch:
+                self.settler.claimed(batch[0].token)
                 self.in_flight += len(batch)
                 for one in batch:
                     self.in_hand[one.limit_group_id] += 1
@@ -152,7 +153,7 @@ class Engine:
             claim.wake(timezone.now())
             self._wake_at = now + WAKE_SECONDS
         if self._token:
-            claim.give_back(self._token)
+            claim.give_back([self._token])
             self._token = 0
         if not room:
             return []

@@ -65,6 +65,13 @@ class Settler:
                 log.error("journal_failed", error=str(error))
         self.results.put_nowait(settled)
 
+    def claimed(self, token: int) -> None:
+        """Tell the journal what is in hand."""
+        try:
+            self.journal.claimed(token)
+        except OSError as error:
+            log.error("journal_failed", error=str(error))
+
     async def close(self, *, seconds: float) -> None:
         """Settle what is there, for so long."""
         try:
@@ -139,6 +146,11 @@ def _replay() -> None:
         path.unlink(missing_ok=True)
         if entries:
             log.warning("journal_replayed", page=path.name, entries=len(entries), settled=kept)
+    for path, tokens in journal.abandoned_claims(settings.JOURNAL_DIR):
+        freed = claim.give_back(tokens)
+        path.unlink(missing_ok=True)
+        if freed:
+            log.warning("claims_given_back", engine=path.stem, messages=freed)
 
 
 def _settled_alone(one: Settled) -> int:

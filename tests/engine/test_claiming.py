@@ -115,7 +115,7 @@ def test_what_was_claimed_and_never_handed_on_can_be_given_back_at_once() -> Non
     other = claim.claim(groups, limit=1)
     token = claim.new_token()
     assert len(claim.claim(groups, limit=10, token=token)) == 2
-    assert claim.give_back(token) == 2
+    assert claim.give_back([token]) == 2
     assert len(claim_all()) == 2
     assert settle([delivered(other[0])], now=timezone.now()) == 1
 
