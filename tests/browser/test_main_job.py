@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,8 +40,7 @@ nobody-at-all,Nobody,A-6
 @pytest.fixture
 def running(browser: Browser) -> Iterator[Console]:
     """Depends on the browser first: where there is none, nothing is started."""
-    # Not pytest's own directory, which it keeps for three runs: a whole database would lie there.
-    with tempfile.TemporaryDirectory(prefix="posthorn-", ignore_cleanup_errors=True) as var, console(Path(var)) as it:
+    with console() as it:
         yield it
 
 
