@@ -8,6 +8,6 @@ class DeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         from console import supervisor
-        from delivery.services import supply
+        from delivery.services import schedules, supply
 
-        supervisor.ticks.append(supply.keep_supplied)
+        supervisor.ticks += [schedules.tick, supply.keep_supplied]

@@ -12,7 +12,7 @@ from console import partitions
 from console.models import Account
 from delivery.engine import run
 from delivery.models import HeldBy, Task, TaskStatus
-from delivery.services import counts, domains, going_on, holding, tasks
+from delivery.services import counts, domains, going_on, holding, schedules, tasks
 
 # Well below q2's timeout (settings), which would kill the worker.
 DELIVER_SECONDS = 200.0
@@ -36,6 +36,10 @@ def release_task(task_id: int) -> int:
     moved = holding.release_task(task_id)
     tasks.end_if_over(task_id, now=timezone.now())
     return moved
+
+
+def keep_window(task_id: int) -> int:
+    return schedules.keep_window(task_id)
 
 
 def cancel_task(task_id: int) -> int:
@@ -63,13 +67,16 @@ def make_partitions() -> list[str]:
 def tidy() -> None:
     """What a crash may have left half done is taken up again; what is old is cleared away."""
     now = timezone.now()
-    for task in Task.objects.filter(status__in=[TaskStatus.WAITING, TaskStatus.SENDING], expanded=False):
+    # Not what waits for the clock: that is begun by the supervisors (services/schedules.py).
+    begun = Task.objects.filter(status__in=[TaskStatus.WAITING, TaskStatus.SENDING], expanded=False, next_run_at=None)
+    for task in begun.exclude(type=Task.Type.RECURRING, parent=None):
         tasks.ask_for_expansion(task.pk)
     for task in Task.objects.filter(status=TaskStatus.PAUSED):
         holding.hold_task(task.pk)
     for task in Task.objects.filter(status=TaskStatus.STOPPED, ended_at=None):
         holding.cancel_task(task.pk, now=now)
     counts.end_all(now=now)
+    schedules.tidy_windows()
     if Account.current().sending_stopped_at is None:
         holding.release_all(HeldBy.ACCOUNT)
     tasks.prune(now=now)

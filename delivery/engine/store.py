@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 from cryptography.fernet import InvalidToken
 from django.conf import settings
+from django.utils import timezone
 
 from console.models import Account, ApiUser
 from delivery import templating
@@ -20,6 +21,7 @@ from delivery.engine.compose import Composer, Letter
 from delivery.engine.dkim import Signer
 from delivery.engine.lane import Ready
 from delivery.models import HeldBy, SenderDomain, Task, TemplateVersion
+from delivery.schedule import SendWindow
 from delivery.services import dkim_keys
 from delivery.tokens import Tokens
 from delivery.values import merged
@@ -37,6 +39,7 @@ class TaskFacts:
 
     defaults: dict[str, str]
     list_id: str
+    window: SendWindow | None = None
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Store:
         if tasks:
             for task in Task.objects.filter(pk__in=tasks):
                 host = task.sender.rpartition("@")[2]
-                self.tasks[task.pk] = TaskFacts(task.defaults, f"g{task.group_id or 0}.{host}")
+                self.tasks[task.pk] = TaskFacts(task.defaults, f"g{task.group_id or 0}.{host}", task.window)
         self._load_composers({(one.version_id, self.is_batch(one)) for one in batch} - self.composers.keys())
 
     def ready(self, one: Claimed) -> Ready | None:
@@ -105,6 +108,9 @@ class Store:
             return HeldBy.API_USER
         if self.signers.get(one.sender_domain_id) is None:
             return HeldBy.DOMAIN_UNVERIFIED
+        task = self.tasks.get(one.task_id) if one.task_id is not None else None
+        if task and task.window and not task.window.is_open(timezone.now(), self.account.zone):
+            return HeldBy.WINDOW
         return ""
 
     def _load_composers(self, wanted: set[tuple[int, bool]]) -> None:

@@ -13,6 +13,7 @@ from delivery.models.address import SenderAddress
 from delivery.models.group import RecipientGroup
 from delivery.models.status import PauseCause, Status, TaskStatus
 from delivery.models.template import Template, TemplateVersion
+from delivery.schedule import SendWindow
 
 
 class Task(models.Model):
@@ -49,6 +50,24 @@ class Task(models.Model):
         _("control group"), default=0, validators=[MaxValueValidator(50)]
     )
 
+    # The wall clock of the first run, and of every later one; in the account's zone of the day.
+    starts_on = models.DateField(_("first day"), null=True)
+    start_time = models.TimeField(_("start time"), null=True)
+    every_days = models.PositiveSmallIntegerField(_("every so many days"), null=True)
+    until = models.DateField(_("last day"), null=True)
+    # When this waiting task begins or, for a series, its next run. Null: nothing waits for the clock (any more).
+    next_run_at = models.DateTimeField(_("next run"), null=True)
+    # A series is a recurring task without a parent: it has no mail of its own, but a child for each run.
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="runs")
+    # Which run of the series this is; the moment for which it was planned.
+    planned_at = models.DateTimeField(null=True)
+    # Its recipients are the soft failures of that task.
+    again_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="sent_again")
+    window_opens = models.TimeField(null=True)
+    window_closes = models.TimeField(null=True)
+    # What was done last: its waiting mail was held because the window closed.
+    window_shut = models.BooleanField(default=False)
+
     status = models.CharField(_("status"), max_length=8, choices=TaskStatus, default=TaskStatus.WAITING)
     pause_cause = models.CharField(max_length=8, choices=PauseCause, blank=True)
     failure = models.CharField(max_length=500, blank=True)
@@ -75,11 +94,25 @@ class Task(models.Model):
         indexes: ClassVar = [
             models.Index(
                 fields=["id"], name="task_under_way", condition=models.Q(status__in=["waiting", "sending", "paused"])
-            )
+            ),
+            models.Index(
+                fields=["next_run_at"], name="task_by_next_run", condition=models.Q(next_run_at__isnull=False)
+            ),
         ]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["parent", "planned_at"], name="one_child_a_run")]
 
     def __str__(self) -> str:
         return self.subject
+
+    @property
+    def is_series(self) -> bool:
+        return self.type == self.Type.RECURRING and self.parent_id is None
+
+    @property
+    def window(self) -> SendWindow | None:
+        if self.window_opens is None or self.window_closes is None:
+            return None
+        return SendWindow(self.window_opens, self.window_closes)
 
 
 class TaskCount(models.Model):

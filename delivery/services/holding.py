@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from console.models import Account
 from delivery.models import HeldBy, PauseCause, Status, Task, TaskStatus
 from delivery.services.counts import end_tasks, move_counts
 
@@ -34,9 +35,14 @@ def hold_task(task_id: int) -> int:
 
 def held_by_pause(cause: str) -> HeldBy:
     """What the rows of a task show that was paused for this cause."""
-    return {PauseCause.QUOTA: HeldBy.QUOTA, PauseCause.DOMAIN: HeldBy.DOMAIN_BLOCKED}.get(
-        PauseCause(cause), HeldBy.TASK_PAUSED
-    )
+    return _SHOWN.get(PauseCause(cause), HeldBy.TASK_PAUSED)
+
+
+_SHOWN = {
+    PauseCause.QUOTA: HeldBy.QUOTA,
+    PauseCause.DOMAIN: HeldBy.DOMAIN_BLOCKED,
+    PauseCause.ACCOUNT: HeldBy.ACCOUNT,
+}
 
 
 # What the pause of a task holds mail by, whatever paused it.
@@ -45,8 +51,11 @@ BY_PAUSE = (HeldBy.TASK_PAUSED, HeldBy.QUOTA, HeldBy.DOMAIN_BLOCKED)
 
 def release_task(task_id: int, *, most: int | None = None) -> int:
     """Take up again what was held because its task was paused: all of it, or the first `most` rows."""
+    causes = list(BY_PAUSE)
+    if Account.current().sending_stopped_at is None:
+        causes.append(HeldBy.ACCOUNT)
     return _in_chunks(
-        "task_id = %s AND state = 2 AND held_by = ANY(%s)", [task_id, list(BY_PAUSE)], new=Status.SENDING, most=most
+        "task_id = %s AND state = 2 AND held_by = ANY(%s)", [task_id, causes], new=Status.SENDING, most=most
     )
 
 

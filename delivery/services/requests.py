@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from console import ids
 from console.models import Account, ApiUser
 from delivery.models import HeldBy, Reason, SenderDomain, Status, Waiting
+from delivery.schedule import SendWindow
 from delivery.services.counts import move_counts
 from suppression import services as suppression
 
@@ -40,6 +41,8 @@ class Request:
     turn: int = 0
     # Why all of it is held from the beginning, if it is: its task is paused (a HeldBy).
     held_by: str = ""
+    # Mail goes only while it is open, by the account's clock.
+    window: SendWindow | None = None
 
     @property
     def priority(self) -> int:
@@ -67,14 +70,17 @@ class Made:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def held_by(request: Request) -> str:
+def held_by(request: Request, *, now: dt.datetime) -> str:
     """Why nothing of this request may be tried now, or ''."""
-    if Account.current().sending_stopped_at is not None:
+    account = Account.current()
+    if account.sending_stopped_at is not None:
         return HeldBy.ACCOUNT
     if not request.api_user.enabled:
         return HeldBy.API_USER
     if not request.sender_domain.verified:
         return HeldBy.DOMAIN_UNVERIFIED
+    if request.window is not None and not request.window.is_open(now, account.zone):
+        return HeldBy.WINDOW
     return request.held_by
 
 
@@ -94,7 +100,7 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
     stops = suppression.stopped(
         (one.key for one in wanted if not one.malformed), api_user_id=request.api_user.pk, now=now
     )
-    held = held_by(request)
+    held = held_by(request, now=now)
     first = Status.HELD if held else Status.SENDING
     domains = receiving_domains({one.domain for one in wanted})
     queues = _queues(request.api_user.pk, {known.id for known in domains.values()})

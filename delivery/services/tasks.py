@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import structlog
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import Max, Sum
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
@@ -34,10 +35,11 @@ from delivery.models import (
     Template,
 )
 from delivery.models.status import OPEN
-from delivery.services import texts
+from delivery.services import again, texts
 from delivery.services.counts import end_tasks
 from delivery.services.holding import held_by_pause
 from delivery.services.requests import Request, Wanted, make_messages
+from delivery.services.times import Times, UnfitTimes
 from delivery.values import merged
 
 log = structlog.get_logger()
@@ -69,6 +71,7 @@ class NewTask:
     label: str = ""
     control_percent: int = 0
     created_by: str = ""
+    times: Times = field(default_factory=Times)
 
 
 def missing_variables(new: NewTask) -> list[str]:
@@ -81,8 +84,9 @@ def missing_variables(new: NewTask) -> list[str]:
     return [name for name in dict.fromkeys(wanted) if name not in known]
 
 
-def check_task(new: NewTask) -> NewTask:
-    """Everything that must be right before a task is made; gives it back with its texts tidied. Raises TaskRefused."""
+def check_task(new: NewTask, *, now: dt.datetime | None = None) -> NewTask:
+    """Everything that must be right before a task is made; gives it back with its texts and times tidied. Raises
+    TaskRefused."""
     domain = new.sender_address.domain
     if not domain.verified:
         raise TaskRefused(
@@ -105,13 +109,19 @@ def check_task(new: NewTask) -> NewTask:
             % {"names": ", ".join(missing)},
             "defaults",
         )
-    return replace(new, subject=subject, label=label, defaults=defaults)
+    try:
+        times = new.times.checked(zone=Account.current().zone, now=now or timezone.now())
+    except UnfitTimes as unfit:
+        raise TaskRefused(str(unfit), unfit.field) from None
+    return replace(new, subject=subject, label=label, defaults=defaults, times=times)
 
 
-def create_task(new: NewTask) -> Task:
-    """Check everything, then make the task and have it expanded. Raises TaskRefused; then nothing is made."""
-    new = check_task(new)
+def create_task(new: NewTask, *, now: dt.datetime | None = None) -> Task:
+    """Check everything, then make the task and have it expanded, now or when its time comes (services/schedules.py).
+    Raises TaskRefused; then nothing is made."""
+    new = check_task(new, now=now)
     task = Task(
+        **new.times.fields(Account.current().zone),
         api_user=ApiUser.console(ApiUser.Type.BATCH),
         subject=new.subject,
         group=new.group,
@@ -151,12 +161,17 @@ def start(task_id: int, *, now: dt.datetime) -> bool:
             .select_related("group", "template")
             .get(pk=task_id)
         )
+        if task.next_run_at is not None or task.is_series:
+            return False
         if task.status == TaskStatus.WAITING:
-            if task.group is None or task.template is None or task.template.current_id is None:
+            if task.again_of_id is not None:
+                task.cursor_end = again.last_row(task.again_of_id)
+            elif task.group is None or task.template is None or task.template.current_id is None:
                 _fail(task, _("The group or the template was deleted before the task began."), now)
                 return False
-            task.version_id = task.template.current_id
-            task.cursor_end = Recipient.objects.filter(group=task.group).aggregate(last=Max("id"))["last"] or 0
+            else:
+                task.version_id = task.template.current_id
+                task.cursor_end = Recipient.objects.filter(group=task.group).aggregate(last=Max("id"))["last"] or 0
             task.first_turn = _line_head()
             task.status, task.started_at = TaskStatus.SENDING, now
             task.save()
@@ -219,16 +234,11 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
     )
     if task is None or task.expanded or task.status not in (TaskStatus.SENDING, TaskStatus.PAUSED):
         return None
-    if task.sender_address is None or task.version_id is None or task.group_id is None:
+    gone = task.group_id is None and task.again_of_id is None
+    if task.sender_address is None or task.version_id is None or gone:
         raise RuntimeError(_("Its sender address, group or template was deleted."))
     personal = bool(templating.variables(task.subject) or templating.variables(task.sender_name))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, address, key, domain, variables::text FROM delivery_recipient "
-            "WHERE group_id = %s AND id > %s AND id <= %s ORDER BY id LIMIT %s",
-            [task.group_id, task.cursor, task.cursor_end, CHUNK],
-        )
-        rows = cursor.fetchall()
+    rows = again.rows(task, limit=CHUNK) if task.again_of_id else _recipients(task)
     wanted: list[Wanted] = []
     subject = templating.fill_line(task.subject, task.defaults)
     name = templating.fill_line(task.sender_name, task.defaults)
@@ -247,6 +257,7 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
         control_percent=task.control_percent,
         turn=task.first_turn + task.requested,
         held_by=held_by_pause(task.pause_cause) if task.status == TaskStatus.PAUSED else "",
+        window=task.window,
     )
     last = len(rows) < CHUNK
     if last:
@@ -260,6 +271,17 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
     if task.expanded:
         end_tasks([task.pk], now=now)
     return len(rows)
+
+
+def _recipients(task: Task) -> list[tuple[int, str, str, str, str]]:
+    """The next chunk of the task's group: (row, address, key, domain, variables as JSON text)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, address, key, domain, variables::text FROM delivery_recipient "
+            "WHERE group_id = %s AND id > %s AND id <= %s ORDER BY id LIMIT %s",
+            [task.group_id, task.cursor, task.cursor_end, CHUNK],
+        )
+        return list(cursor.fetchall())
 
 
 def _lock_counts(task: Task) -> None:
@@ -294,7 +316,9 @@ def resume(task: Task, *, cause: PauseCause | None = None, release: bool = True)
         paused = Task.objects.filter(pk=task.pk, status=TaskStatus.PAUSED)
         if cause is not None:
             paused = paused.filter(pause_cause=cause)
-        # One that was paused before it began waits again; expanding starts it.
+        elif account_stopped() and paused.filter(pause_cause=PauseCause.ACCOUNT).exists():
+            raise TaskRefused(_("All sending is stopped for the account. Resume sending there; this task follows."))
+        # One that was paused before it began waits again; expanding starts it, or the clock does.
         changed = paused.filter(started_at=None).update(status=TaskStatus.WAITING, pause_cause="") or paused.update(
             status=TaskStatus.SENDING, pause_cause=""
         )
@@ -310,7 +334,7 @@ def stop(task: Task, *, by: str = "", now: dt.datetime) -> None:
     with transaction.atomic():
         changed = Task.objects.filter(
             pk=task.pk, status__in=[TaskStatus.WAITING, TaskStatus.SENDING, TaskStatus.PAUSED]
-        ).update(status=TaskStatus.STOPPED, pause_cause="", acted_by=by, expanded=True)
+        ).update(status=TaskStatus.STOPPED, pause_cause="", acted_by=by, expanded=True, next_run_at=None)
         if not changed:
             raise TaskRefused(_("This task has ended already."))
         transaction.on_commit(lambda: async_task("delivery.jobs.cancel_task", task.pk, cluster="jobs"))
@@ -329,6 +353,12 @@ def counts_of(task_ids: list[int]) -> dict[int, dict[str, int]]:
         if count:
             found[task_id][status] = count
     return found
+
+
+def counts_of_runs(series_id: int) -> dict[str, int]:
+    """Status → count over all runs of a series."""
+    counts = TaskCount.objects.filter(task__parent=series_id, count__gt=0).order_by().values_list("status")
+    return dict(counts.annotate(n=Sum("count")))
 
 
 def end_if_over(task_id: int, *, now: dt.datetime) -> None:
