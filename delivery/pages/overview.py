@@ -23,7 +23,7 @@ from console.tables import Progress, ProgressColumn, Table
 from console.templatetags.posthorn import num, percent
 from console.views import count_text
 from delivery.badges import MESSAGE, clock
-from delivery.models import HeldBy, Status
+from delivery.models import HeldBy, Status, Task
 from delivery.models.status import TASK_UNDER_WAY
 from delivery.pages.email_status import status_url
 from delivery.pages.tasks import TaskTable, progress, rows, task_url, whole
@@ -84,7 +84,9 @@ def home(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     steps = service.steps()
     waits = service.line()
-    tasks = list(rows().filter(status__in=TASK_UNDER_WAY).order_by("-id")[:UNDER_WAY_SHOWN])
+    # The runs of a series, not the series: that is always under way.
+    at_work = rows().filter(status__in=TASK_UNDER_WAY).exclude(type=Task.Type.RECURRING, parent=None)
+    tasks = list(at_work.order_by("-id")[:UNDER_WAY_SHOWN])
     since = now.astimezone(account.zone).replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(
         days=DAYS - 1
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from typing import Any
 
@@ -11,18 +12,59 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.badges import Badge
 from console.forms import JsonObjectField
+from console.models import Account
 from console.registry import Page, register
 from delivery import templating
-from delivery.models import RecipientGroup, SenderAddress, Template
+from delivery.models import RecipientGroup, SenderAddress, Task, Template
 from delivery.pages.choices import AddressChoice, GroupChoice, TemplateChoice, addresses, groups, templates
 from delivery.pages.once import first_time, new_nonce
+from delivery.pages.tasks import every
 from delivery.services.tasks import NewTask, TaskRefused, check_task, create_task
 from delivery.services.texts import LABEL_LENGTH, SUBJECT_LENGTH
+from delivery.services.times import MOST_DAYS, Times, UnfitTimes
+
+
+class LocalTimeField(forms.CharField):
+    """A day and a time as the clock on the wall shows it; gives a datetime without a zone, or None."""
+
+    widget = forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local", "class": "ph-tab"})
+
+    def clean(self, value: Any) -> dt.datetime | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            moment = dt.datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is not None:
+            raise forms.ValidationError(_("Enter a day and a time, as 2026-11-30 09:00."))
+        return moment.replace(second=0, microsecond=0)
+
+
+def _clock(label: Any, **attrs: str) -> forms.TimeField:
+    widget = forms.TimeInput(format="%H:%M", attrs={"type": "time", "class": "ph-tab", **attrs})
+    return forms.TimeField(
+        label=label,
+        required=False,
+        widget=widget,
+        error_messages={"invalid": gettext_lazy("Enter a time, as 09:00.")},
+    )
+
+
+TYPES = [
+    (Task.Type.BATCH, gettext_lazy("Batch: now")),
+    (Task.Type.SCHEDULED, Task.Type.SCHEDULED.label),
+    (Task.Type.RECURRING, Task.Type.RECURRING.label),
+]
+TIMES = {"type", "starts", "every_days", "until", "window_opens", "window_closes"}
 
 
 class TaskForm(forms.Form):
@@ -65,6 +107,28 @@ class TaskForm(forms.Form):
         help_text=gettext_lazy("0 to 50 %: held out on purpose, drawn at random."),
         error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), gettext_lazy("Enter 0 to 50.")),
     )
+    type = forms.ChoiceField(
+        label=gettext_lazy("Task type"), choices=TYPES, initial=Task.Type.BATCH, widget=forms.RadioSelect
+    )
+    starts = LocalTimeField(label=gettext_lazy("Start time"), required=False)
+    every_days = forms.IntegerField(
+        label=gettext_lazy("Recurrence"),
+        required=False,
+        min_value=1,
+        max_value=MOST_DAYS,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "class": "text-end", "size": 4}),
+        help_text=gettext_lazy("At the same local time, also over daylight-saving changes."),
+        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), gettext_lazy("Enter 1 to %s.") % MOST_DAYS),
+    )
+    until = forms.DateField(
+        label=gettext_lazy("Last day"),
+        required=False,
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date", "class": "ph-tab"}),
+        help_text=gettext_lazy("Empty: until you stop it."),
+        error_messages={"invalid": gettext_lazy("Enter a day, as 2026-11-30.")},
+    )
+    window_opens = _clock(gettext_lazy("From"))
+    window_closes = _clock(gettext_lazy("To"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,19 +136,33 @@ class TaskForm(forms.Form):
             field = self.fields[name]
             assert isinstance(field, forms.ModelChoiceField)
             field.queryset = queryset
+        self.fields["starts"].help_text = _("Time in %s") % timezone.get_current_timezone_name()
 
     def clean(self) -> dict[str, Any]:
-        """The service's own check, its answer beside the field that it is about."""
+        """The service's own check, its answer beside the field that it is about. What is wrong with the times is told
+        together with what else is."""
         data = super().clean() or {}
-        if not self.errors:
-            try:
+        try:
+            if not self.errors:
                 self.new = check_task(self._new(data))
-            except TaskRefused as refused:
-                self.add_error(refused.field if refused.field in self.fields else None, str(refused))
+            elif data.keys() >= TIMES:
+                self._times(data).checked(zone=Account.current().zone, now=timezone.now())
+        except (TaskRefused, UnfitTimes) as refused:
+            self.add_error(refused.field if refused.field in self.fields else None, str(refused))
         return data
 
     def _new(self, data: dict[str, Any]) -> NewTask:
-        return NewTask(**{name: data[name] for name in self.fields})
+        return NewTask(times=self._times(data), **{name: data[name] for name in self.fields.keys() - TIMES})
+
+    def _times(self, data: dict[str, Any]) -> Times:
+        return Times(
+            type=data["type"],
+            starts=data["starts"],
+            every_days=data["every_days"],
+            until=data["until"],
+            opens=data["window_opens"],
+            closes=data["window_closes"],
+        )
 
 
 class Chosen:
@@ -147,7 +225,12 @@ def new_task(request: HttpRequest) -> HttpResponse:
     except TaskRefused as refused:
         form.add_error(refused.field if refused.field in form.fields else None, str(refused))
         return _form(request, form, status=422)
-    messages.success(request, _("Task %s was made and begins within seconds.") % task.pk)
+    if task.next_run_at is None:
+        messages.success(request, _("Task %s was made and begins within seconds.") % task.pk)
+    else:
+        messages.success(
+            request, _("Task %(id)s was made and begins %(when)s.") % {"id": task.pk, "when": _moment(task.next_run_at)}
+        )
     return redirect("task", pk=task.pk)
 
 
@@ -179,12 +262,19 @@ def _lacks(form: TaskForm) -> list[tuple[str, str]]:
     ]
 
 
+def _moment(moment: dt.datetime) -> str:
+    return date_format(timezone.localtime(moment), "j M Y H:i")
+
+
 def _ask(request: HttpRequest, form: TaskForm) -> HttpResponse:
+    begins = form.new.times.first_run(request.account.zone)  # type: ignore[attr-defined]
     context = {
         "form": form,
         "new": form.new,
         "chosen": Chosen(form),
         "nonce": new_nonce(),
+        "begins": _moment(begins) if begins else "",
+        "every": every(form.new.times.every_days),
         "carried": [(name, request.POST.get(name, "")) for name in form.fields],
         "crumbs": [(_("Batch tasks"), reverse("tasks")), (_("new"), "")],
     }

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
-from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models import BigIntegerField, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
+from console.badges import Badge
 from console.filters import ChoiceFilter, FilterSet
 from console.lists import Button, Empty, ListPage
 from console.menu import Section
@@ -31,32 +35,39 @@ from console.tables import (
     TimeColumn,
 )
 from console.templatetags.posthorn import percent
-from console.views import back, confirm, count_text
-from delivery.badges import MESSAGE, TASK, task_badge
+from console.views import count_text
+from delivery.badges import MESSAGE, TASK, clock, task_badge
 from delivery.models import PauseCause, Status, Task, TaskCount, TaskStatus
 from delivery.models.status import FINAL, TASK_UNDER_WAY
 from delivery.pages.email_status import status_url
 from delivery.services import tasks as service
-from delivery.services.tasks import TaskRefused
 
-# Scheduled and recurring tasks come later; so do their words here.
-TYPES = (Task.Type.BATCH,)
 UNDER_WAY = "under_way"
 STATUSES = [(UNDER_WAY, gettext_lazy("Under way")), *TaskStatus.choices]
 
 
 def rows() -> QuerySet[Task]:
-    """All tasks with the number of their rows that are in a final status (`done`), and of some of those."""
+    """All tasks with the number of their rows that are in a final status (`done`), and of some of those. A series has
+    the numbers of all its runs (`requests`, too), and the status of the run that is under way (`run_status`)."""
+    run = Task.objects.filter(parent=OuterRef("pk"), status__in=TASK_UNDER_WAY).order_by("-id")
     return Task.objects.select_related("group").annotate(
         done=_counted(*FINAL),
         delivered=_counted(Status.DELIVERED),
+        failed_softly=_counted(Status.SOFT_BOUNCE),
         left_out=_counted(Status.CANCELLED, Status.CONTROL_GROUP),
+        requests=F("requested") + _summed(Task.objects.filter(parent=OuterRef("pk")), "parent_id", "requested"),
+        run_status=Subquery(run.values("status")[:1]),
     )
 
 
-def _counted(*statuses: str) -> Coalesce:
-    counts = TaskCount.objects.filter(task_id=OuterRef("pk"), status__in=[str(status) for status in statuses])
-    summed = counts.order_by().values("task_id").annotate(n=Sum("count")).values("n")
+def _counted(*statuses: str) -> CombinedExpression:
+    counts = TaskCount.objects.filter(status__in=[str(status) for status in statuses])
+    own = _summed(counts.filter(task_id=OuterRef("pk")), "task_id", "count")
+    return own + _summed(counts.filter(task__parent=OuterRef("pk")), "task__parent_id", "count")
+
+
+def _summed(rows: QuerySet[Any], group: str, field: str) -> Coalesce:
+    summed = rows.order_by().values(group).annotate(n=Sum(field)).values("n")
     return Coalesce(Subquery(summed, output_field=BigIntegerField()), Value(0), output_field=BigIntegerField())
 
 
@@ -65,12 +76,18 @@ class TaskFilter(FilterSet):
     status = ChoiceFilter("status", gettext_lazy("Status"), choices=STATUSES, method="by_status")
 
     def by_status(self, queryset: QuerySet[Task], name: str, status: str) -> QuerySet[Task]:
-        wanted = [one.value for one in TASK_UNDER_WAY] if status == UNDER_WAY else [status]
-        return queryset.filter(status__in=wanted)
+        under_way = [one.value for one in TASK_UNDER_WAY]
+        wanted = under_way if status == UNDER_WAY else [status]
+        running = Task.objects.filter(parent=OuterRef("pk"), status__in=set(wanted) & set(under_way))
+        return queryset.filter(Q(status__in=wanted) | Exists(running))
 
 
 def whole(task: Any) -> int:
     """How many rows the task has, or will have: until all are made, what its group holds."""
+    if task.is_series:
+        return int(task.requests)
+    if task.again_of_id:
+        return int(task.requested)
     if task.expanded or task.status in (TaskStatus.FAILED, TaskStatus.STOPPED):
         return int(task.requested)
     return max(int(task.requested), task.group.size if task.group else 0)
@@ -83,9 +100,19 @@ def progress(task: Any) -> Progress:
         TaskStatus.SENDING: "busy",
         TaskStatus.DONE: "ok",
         TaskStatus.FAILED: "bad",
-    }.get(task.status, "calm")
+    }.get(shown_status(task), "calm")
     above = _("%s delivered") % percent(task.delivered, tried) if tried else ""
     return Progress(task.done, whole(task), above, _under(task), tone)
+
+
+def shown_status(task: Any) -> TaskStatus:
+    """The task's status; of a series that waits, the one of its run under way."""
+    waits = task.is_series and task.status == TaskStatus.WAITING
+    return TaskStatus(getattr(task, "run_status", None) or task.status if waits else task.status)
+
+
+def badge_of(task: Task) -> Badge:
+    return TASK[shown_status(task)] if shown_status(task) != task.status else task_badge(task)
 
 
 def _under(task: Any) -> str:
@@ -98,25 +125,38 @@ def _under(task: Any) -> str:
         )
     if task.status == TaskStatus.FAILED:
         return str(task.failure)
-    if task.status in (TaskStatus.SENDING, TaskStatus.WAITING) and not task.expanded:
+    if task.status == TaskStatus.WAITING and task.next_run_at:
+        return (_("next run %s") if task.is_series else _("begins %s")) % clock(task.next_run_at)
+    if task.is_series:
+        return _("the last run is under way") if task.status == TaskStatus.WAITING else ""
+    if task.status == TaskStatus.SENDING and task.window and task.window_shut:
+        opens = task.window.next_opening(timezone.now(), timezone.get_current_timezone())
+        return _("outside its send window until %s") % clock(opens)
+    if task.status in (TaskStatus.SENDING, TaskStatus.WAITING) and not task.expanded and not task.again_of_id:
         return _("%s in the group, being read") % count_text(whole(task))
     if task.status == TaskStatus.STOPPED and task.ended_at is None:
         return _("what was tried already goes its way to the end")
     return ""
 
 
-def actions(task: Task) -> list[RowAction]:
+def actions(task: Any) -> list[RowAction]:
     found = []
     if task.status in (TaskStatus.WAITING, TaskStatus.SENDING):
         found.append(_action(_("Pause"), "task-pause", task, "player-pause"))
-    if task.status == TaskStatus.PAUSED:
+    if task.status == TaskStatus.PAUSED and task.pause_cause != PauseCause.ACCOUNT:
         found.append(_action(_("Resume"), "task-resume", task, "player-play"))
     if task.requested:
         found.append(RowAction(_("Emails"), emails_url(task), icon="mail"))
+    if can_send_again(task):
+        found.append(RowAction(_("Send again…"), reverse("task-again", args=[task.pk]), "refresh", "delivery.send"))
     if task.status in TASK_UNDER_WAY:
         url = reverse("task-stop", args=[task.pk])
         found.append(RowAction(_("Stop for good…"), url, "player-stop", "delivery.send", danger=True))
     return found
+
+
+def can_send_again(task: Any) -> bool:
+    return task.ended_at is not None and not task.is_series and bool(task.failed_softly)
 
 
 def _action(label: str, page: str, task: Task, icon: str) -> RowAction:
@@ -124,9 +164,24 @@ def _action(label: str, page: str, task: Task, icon: str) -> RowAction:
 
 
 def emails_url(task: Task, status: str = "") -> str:
-    """Email status of the task's rows, from the day on which it was made."""
-    since = timezone.localdate(task.created_at)
+    """Email status of the task's rows, from the day on which it began."""
+    since = timezone.localdate(task.started_at or task.created_at)
     return status_url(since=since, task=task.pk, **({"status": status} if status else {}))
+
+
+class TypeColumn(Column):
+    """The type, and under it what is particular about this one."""
+
+    def render(self, value: Any, record: Task) -> SafeString:  # type: ignore[override]
+        under = every(record.every_days)
+        if record.again_of_id:
+            under = _("again, task %s") % record.again_of_id
+        return format_html("{}{}", value, format_html('<span class="ph-sub">{}</span>', under) if under else "")
+
+
+def every(days: int | None) -> str:
+    """How often a series runs, in words; '' for what is none."""
+    return ngettext("every day", "every %(n)s days", days) % {"n": days} if days else ""
 
 
 class TaskTable(Table):
@@ -136,9 +191,9 @@ class TaskTable(Table):
         sub=lambda t: f"{t.group_name} · {template_name(t)}",
     )
     progress = ProgressColumn(gettext_lazy("Progress"), progress=progress)
-    type = Column(gettext_lazy("Type"), accessor="get_type_display", width="cw-5")
-    status = StatusColumn(gettext_lazy("Status"), accessor="pk", badge=task_badge, width="cw-7")
-    requested = NumberColumn(gettext_lazy("Requests"), width="cw-6")
+    type = TypeColumn(gettext_lazy("Type"), accessor="get_type_display", width="cw-6")
+    status = StatusColumn(gettext_lazy("Status"), accessor="pk", badge=badge_of, width="cw-7")
+    requested = NumberColumn(gettext_lazy("Requests"), accessor="requests", width="cw-6")
     created = TimeColumn(gettext_lazy("Created"), accessor="created_at", sort="id", style="minutes", phone="m-hide")
     actions = ActionsColumn(actions)
 
@@ -157,7 +212,7 @@ def segments(request: HttpRequest) -> dict[str, Any]:
         return f"{reverse('tasks')}?{query}" if query else reverse("tasks")
 
     here = {name: request.GET.get(name, "") for name in ("type", "status")}
-    types = [("", _("All types")), *((one.value, one.label) for one in TYPES)]
+    types = [("", _("All types")), *Task.Type.choices]
     statuses = [("", _("Any status")), *STATUSES]
     return {
         "fields": {"main": [], "more": [], "open": False},
@@ -174,7 +229,8 @@ register(
         route="tasks/",
         title=gettext_lazy("Batch tasks"),
         noun=(gettext_lazy("task"), gettext_lazy("tasks")),
-        rows=rows,
+        # Runs stand on the page of their series.
+        rows=lambda: rows().filter(parent=None),
         filters=TaskFilter,
         table=TaskTable,
         permission="delivery.view_task",
@@ -197,90 +253,61 @@ register(
 
 # --- one task
 
+RUNS_SHOWN = 100
+
+
+class RunTable(Table):
+    """The runs of a series, newest first."""
+
+    planned = MainColumn(gettext_lazy("Run of"), accessor="planned", url="task", strong=False)
+    progress = ProgressColumn(gettext_lazy("Progress"), progress=progress)
+    status = StatusColumn(gettext_lazy("Status"), accessor="pk", badge=task_badge, width="cw-7")
+    requested = NumberColumn(gettext_lazy("Requests"), width="cw-6")
+
 
 def task_page(request: HttpRequest, pk: int) -> HttpResponse:
-    task = get_object_or_404(rows().select_related("template", "version", "sender_address__domain"), pk=pk)
-    counts = service.counts_of([task.pk])[task.pk]
+    linked = ("template", "version", "sender_address__domain", "again_of", "parent")
+    task = get_object_or_404(rows().select_related(*linked), pk=pk)
     it: Any = task
+    runs: list[Any] = list(rows().filter(parent=task).order_by("-planned_at")[:RUNS_SHOWN]) if task.is_series else []
+    for run in runs:
+        run.planned = date_format(timezone.localtime(run.planned_at), "j M Y H:i")
+    counts = service.counts_of_runs(task.pk) if task.is_series else service.counts_of([task.pk])[task.pk]
+    may = request.user.has_perm("delivery.send")
+    shut = task.status == TaskStatus.SENDING and task.window is not None and task.window_shut
     context = {
         "task": task,
-        "badge": task_badge(task),
+        "badge": badge_of(task),
         "progress": progress(task),
         "counts": [
-            (MESSAGE[status], counts[status], emails_url(task, status=status))
+            (MESSAGE[status], counts[status], "" if task.is_series else emails_url(task, status=status))
             for status in Status.values
             if counts.get(status)
         ],
+        "requests": it.requests,
+        "runs": RunTable(runs, request=request) if task.is_series else None,
+        "every": every(task.every_days),
+        "shut": shut,
+        "runs_shown": len(runs),
         "tried": it.done - it.left_out,
         "under_way": task.status in TASK_UNDER_WAY or task.ended_at is None,
         "live": request.GET.get("live") != "0",
         "emails": emails_url(task) if task.requested else "",
         "template_name": template_name(task),
         "cause": PauseCause(task.pause_cause).label if task.pause_cause else "",
-        "may": request.user.has_perm("delivery.send"),
+        "may": may,
         "pausable": task.status in (TaskStatus.WAITING, TaskStatus.SENDING),
+        "resumable": task.status == TaskStatus.PAUSED and task.pause_cause != PauseCause.ACCOUNT,
         "stoppable": task.status in TASK_UNDER_WAY,
-        "crumbs": [(_("Batch tasks"), reverse("tasks")), (_("task %s") % task.pk, "")],
+        "sendable_again": may and can_send_again(task),
+        "sent_again": task.sent_again.order_by("id"),
+        "crumbs": [(_("Batch tasks"), reverse("tasks")), *_series_crumb(task), (_("task %s") % task.pk, "")],
     }
     return render(request, "delivery/task.html", context)
 
 
-# --- actions
-
-
-def pause(request: HttpRequest, pk: int) -> HttpResponse:
-    task = get_object_or_404(Task, pk=pk)
-    _act(
-        request,
-        lambda: service.pause(task, cause=PauseCause.OPERATOR, by=request.user.get_username()),
-        _("Task %s is paused. What is on its way just now still ends.") % task.pk,
-    )
-    return back(request, task_url(task))
-
-
-def resume(request: HttpRequest, pk: int) -> HttpResponse:
-    task = get_object_or_404(Task, pk=pk)
-    _act(request, lambda: service.resume(task), _("Task %s goes on.") % task.pk)
-    return back(request, task_url(task))
-
-
-def stop(request: HttpRequest, pk: int) -> HttpResponse:
-    """Asked on a page of its own: a stopped task never goes on."""
-    task = get_object_or_404(rows(), pk=pk)
-    if request.method == "POST":
-        _act(
-            request,
-            lambda: service.stop(task, by=request.user.get_username(), now=timezone.now()),
-            _("Task %s is stopped.") % task.pk,
-        )
-        return redirect("task", pk=task.pk)
-    if task.status not in TASK_UNDER_WAY:
-        messages.error(request, _("This task has ended already."))
-        return redirect("task", pk=task.pk)
-    it: Any = task
-    left = max(0, whole(task) - it.done)
-    return confirm(
-        request,
-        title=_("Stop task %(id)s, “%(subject)s”?") % {"id": task.pk, "subject": task.subject},
-        button=_("Stop task %s for good") % task.pk,
-        cancel=task_url(task),
-        consequences=[
-            _("%(left)s of %(whole)s mails have no final status yet. Those that were not tried are cancelled.")
-            % {"left": count_text(left), "whole": count_text(whole(task))},
-            _("Mail that was tried and put off is tried on to its end."),
-            _("A stopped task can't be resumed. To interrupt it only, pause it."),
-        ],
-        crumbs=[(_("Batch tasks"), reverse("tasks")), (_("task %s") % task.pk, task_url(task)), (_("stop"), "")],
-    )
-
-
-def _act(request: HttpRequest, act: Any, said: str) -> None:
-    try:
-        act()
-    except TaskRefused as refused:
-        messages.error(request, str(refused))
-    else:
-        messages.success(request, said)
+def _series_crumb(task: Task) -> list[tuple[str, str]]:
+    return [(_("task %s") % task.parent_id, reverse("task", args=[task.parent_id]))] if task.parent_id else []
 
 
 def task_url(task: Task) -> str:
@@ -297,32 +324,6 @@ register(
         parent="tasks",
         methods=("GET", "HEAD"),
     ),
-    Page(
-        name="task-pause",
-        route="tasks/<int:pk>/pause/",
-        view=pause,
-        title=gettext_lazy("Pause"),
-        permission="delivery.send",
-        parent="tasks",
-        methods=("POST",),
-    ),
-    Page(
-        name="task-resume",
-        route="tasks/<int:pk>/resume/",
-        view=resume,
-        title=gettext_lazy("Resume"),
-        permission="delivery.send",
-        parent="tasks",
-        methods=("POST",),
-    ),
-    Page(
-        name="task-stop",
-        route="tasks/<int:pk>/stop/",
-        view=stop,
-        title=gettext_lazy("Stop"),
-        permission="delivery.send",
-        parent="tasks",
-    ),
 )
 
-__all__ = ["TASK", "emails_url", "progress", "rows", "task_url"]
+__all__ = ["emails_url", "progress", "rows", "task_url", "whole"]

@@ -32,6 +32,7 @@ def form(**changed: Any) -> dict[str, Any]:
         "defaults": "",
         "label": "spring",
         "control_percent": "0",
+        "type": "batch",
         **changed,
     }
 
@@ -70,7 +71,7 @@ def test_pressing_send_twice_makes_one_task(operator: Client) -> None:
         ({"defaults": "{"}, "not JSON"),
         ({"defaults": "[" * 5000}, "not JSON"),
         ({"control_percent": "51"}, "50"),
-        ({"control_percent": "x"}, "number"),
+        ({"control_percent": "x"}, "Enter 0 to 50"),
         ({"group": "999999"}, "valid choice"),
         ({"template": ""}, "required"),
     ],
