@@ -87,4 +87,4 @@ class Chart:
         ]
 
     def _text(self, value: float) -> str:
-        return f"{number_format(value, self.decimals, force_grouping=True)}{self.unit}"
+        return f"{number_format(round(value, self.decimals), self.decimals, force_grouping=True)}{self.unit}"

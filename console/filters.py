@@ -31,6 +31,8 @@ class FilterSet(django_filters.FilterSet):
     "More filters". Without `main` all are visible."""
 
     main: ClassVar[tuple[str, ...]] = ()
+    # Chosen elsewhere on the page; the form carries them on.
+    hidden: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def always_visible(cls) -> tuple[str, ...]:

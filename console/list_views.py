@@ -30,6 +30,8 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
     # One row more than is shown says whether there is a next page.
     rows = list(listing.ordered()[(number - 1) * size : number * size + 1])
     more, rows = len(rows) > size, rows[:size]
+    if request.headers.get("HX-Target") == "results":
+        _keep_order(rows, request.headers.get("X-Order", ""))
     table = page.table(rows, request=request)
     columns = _columns(request, page, table)
     actions = [action for action in page.actions if request.user.has_perm(action.permission)]
@@ -58,6 +60,7 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         "first_step": page.empty and page.empty.button and _offered(request, page.empty.button),
         "live": page.refresh and request.GET.get("live") != "0",
         "here": listing.query(page=number if number > 1 else None),
+        "order": " ".join(str(row.pk) for row in rows) if page.refresh else "",
         "stop_live": listing.query(live="0"),
         "start_live": listing.query(live=None),
         **(page.context(request) if page.context else {}),
@@ -67,6 +70,12 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
     if partial and request.headers.get("HX-Target") == "list":
         response["HX-Push-Url"] = context["here"]
     return response
+
+
+def _keep_order(rows: list[Any], order: str) -> None:
+    """A list that refreshes by itself does not change its order under the pointer; what is new comes last."""
+    places = {key: place for place, key in enumerate(order.split())}
+    rows.sort(key=lambda row: places.get(str(row.pk), len(places)))
 
 
 def _offered(request: HttpRequest, button: Button) -> bool:
@@ -82,11 +91,14 @@ def _filter_fields(listing: Listing) -> dict[str, Any]:
     form, main = listing.filterset.form, listing.page.filters.always_visible()
     kinds = listing.filterset.filters
     fields = [
-        {"field": form[name], "badges": getattr(kinds[name], "badges", {}), "main": name in main} for name in kinds
+        {"field": form[name], "badges": getattr(kinds[name], "badges", {}), "main": name in main}
+        for name in kinds
+        if name not in listing.page.filters.hidden
     ]
     rest = [each for each in fields if not each["main"]]
+    carried = [(name, listing.values[name]) for name in listing.page.filters.hidden if name in listing.values]
     hidden_set = any(each["field"].name in listing.values for each in rest)
-    return {"main": [each for each in fields if each["main"]], "more": rest, "open": hidden_set}
+    return {"main": [each for each in fields if each["main"]], "more": rest, "open": hidden_set, "hidden": carried}
 
 
 def _columns(request: HttpRequest, page: ListPage, table: Table) -> list[dict[str, Any]]:

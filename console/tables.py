@@ -52,7 +52,8 @@ class Column(tables.Column):
         self.width, self.phone, self.wide, self.muted = width, phone, wide, muted
         self.sort: tuple[str, ...] = (sort,) if isinstance(sort, str) else tuple(sort or ())
         kwargs.setdefault("default", DASH)
-        super().__init__(verbose_name=verbose_name, orderable=bool(sort), **kwargs)
+        # The database sorts; the table would sort a page once more, by what the cells hold.
+        super().__init__(verbose_name=verbose_name, orderable=False, **kwargs)
 
     @property
     def th_class(self) -> str:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.badges import Badge
-from delivery.models import HeldBy, Message, PauseCause, Reason, Status, Task, TaskStatus
+from delivery.models import HeldBy, Message, PauseCause, Reason, Standing, Status, Task, TaskStatus
 
 MESSAGE: dict[str, Badge] = {
     Status.HELD: Badge("calm", "clock-pause", Status.HELD.label),
@@ -21,6 +21,13 @@ MESSAGE: dict[str, Badge] = {
     Status.INVALID: Badge("bad", "x", Status.INVALID.label),
     Status.CONTROL_GROUP: Badge("calm", "circle-dashed", Status.CONTROL_GROUP.label),
     Status.CANCELLED: Badge("calm", "player-stop", Status.CANCELLED.label),
+}
+QUEUE: dict[str, Badge] = {
+    Standing.Status.PAUSED: Badge("warn", "player-pause", Standing.Status.PAUSED.label),
+    Standing.Status.RUNNING: Badge("ok", "player-play", Standing.Status.RUNNING.label),
+    Standing.Status.IDLE: Badge("calm", "minus", Standing.Status.IDLE.label),
+    # For more than two days.
+    "too_long": Badge("bad", "player-pause", Standing.Status.PAUSED.label),
 }
 # Not a status of its own: `sending` after an attempt was put off.
 DEFERRED = Badge("busy", "clock", gettext_lazy("Deferred"))

@@ -12,7 +12,7 @@ from console import partitions
 from console.models import Account
 from delivery.engine import run
 from delivery.models import HeldBy, Task, TaskStatus
-from delivery.services import counts, domains, going_on, holding, schedules, tasks
+from delivery.services import counts, domains, flow, going_on, holding, pauses, schedules, tasks
 
 # Well below q2's timeout (settings), which would kill the worker.
 DELIVER_SECONDS = 200.0
@@ -56,6 +56,10 @@ def go_on() -> int:
     return going_on.go_on(now=timezone.now())
 
 
+def wake_group(group_id: int) -> int:
+    return pauses.wake_group(group_id, now=timezone.now())
+
+
 def check_domains() -> int:
     return domains.check_due(now=timezone.now())
 
@@ -80,3 +84,4 @@ def tidy() -> None:
     if Account.current().sending_stopped_at is None:
         holding.release_all(HeldBy.ACCOUNT)
     tasks.prune(now=now)
+    flow.fold(now=now)

@@ -25,7 +25,7 @@ from delivery.engine import claim, retry, route, shares, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
 from delivery.engine.lane import Lane, Ready, outside, unreachable
-from delivery.engine.permits import Permits
+from delivery.engine.permits import FRESH_SECONDS, Permits
 from delivery.engine.settle import Settled, decide
 from delivery.engine.settler import Report, Settler, hang_up
 from delivery.engine.store import Store
@@ -112,9 +112,9 @@ class Engine:
             if room < CLAIM_AT_ONCE // 3 or self.bytes_in_flight > BYTES_IN_FLIGHT:
                 self.room.clear()
                 await _wait_for(self.room, POLL_SECONDS)
-                if time.monotonic() < self._beat_at:
+                if time.monotonic() < self._look_at:
                     continue
-                room = 0  # servers that keep us waiting must not make us look dead
+                room = 0  # servers that keep us waiting must not make us look dead, nor blind to a pause
             try:
                 batch = await self._in(self.claiming, self._take, room)
             except Exception as error:
@@ -138,12 +138,12 @@ class Engine:
             if len(batch) < room // 2:
                 await asyncio.sleep(POLL_SECONDS if not batch else POLL_SECONDS / 5)
 
-    _beat_at = _wake_at = 0.0
+    _beat_at = _wake_at = _look_at = 0.0
     # Of a claim whose rows have not been handed on.
     _token = 0
 
     def _take(self, room: int) -> list[Claimed]:
-        """In the claiming thread: one pass of claims, with what composing them needs. No room: only a sign of life."""
+        """In the claiming thread: one pass of claims, with what composing them needs. No room: signs of life."""
         now = time.monotonic()
         if now >= self._beat_at:
             self.workers = shares.beat(self.worker, self.name)
@@ -155,7 +155,9 @@ class Engine:
         if self._token:
             claim.give_back([self._token])
             self._token = 0
+        self._look_at = now + FRESH_SECONDS
         if not room:
+            self.permits.refresh([group for group, n in list(self.in_hand.items()) if n], workers=self.workers)
             return []
         waiting = claim.groups_with_mail()
         # What is on its way keeps its permits, too.

@@ -17,6 +17,7 @@ from django.db import connection, transaction
 
 from delivery.engine import retry
 from delivery.engine.claim import Claimed
+from delivery.engine.tally import Tally
 from delivery.engine.types import Exchange, Verdict
 from delivery.models import Reason, Status, Waiting
 from delivery.models.status import FINAL
@@ -95,8 +96,8 @@ def decide(
     return done
 
 
-def settle(batch: Sequence[Settled], *, now: dt.datetime) -> int:
-    """Write a batch; give the number of messages whose claim was still ours."""
+def settle(batch: Sequence[Settled], *, now: dt.datetime, tally: Tally | None = None) -> int:
+    """Write a batch; give the number of messages whose claim was still ours, which are what `tally` counts."""
     if not batch:
         return 0
     final = [one for one in batch if one.status in FINAL]
@@ -124,6 +125,8 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime) -> int:
             )
         )
         end_tasks({one.claimed.task_id for one in moved if one.claimed.task_id}, now=now)
+    if tally is not None:
+        tally.add(kept, now=now)
     return len(kept)
 
 

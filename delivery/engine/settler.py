@@ -18,12 +18,15 @@ from django.utils import timezone
 
 from delivery.engine import claim, journal
 from delivery.engine.settle import Settled, settle
+from delivery.engine.tally import Tally
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 SETTLE_AT_ONCE = 250
 SETTLE_SECONDS = 0.1
+# Counts are written when their bucket of 5 seconds is over, this much later at most.
+COUNT_SECONDS = 1.0
 
 
 @dataclass
@@ -46,11 +49,13 @@ class Settler:
         self.pool = ThreadPoolExecutor(1, "settle")
         self.results: asyncio.Queue[Settled] = asyncio.Queue()
         self.report = Report()
+        self.tally = Tally(worker)
 
     async def open(self) -> None:
-        await self.call(_replay)
+        await self.call(lambda: _replay(self.tally))
         self.journal = journal.Journal(settings.JOURNAL_DIR, self.worker)
         self._task = asyncio.create_task(self._work())
+        self._counting = asyncio.create_task(self._count())
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run something else that is short in the settling thread."""
@@ -80,9 +85,23 @@ class Settler:
         except TimeoutError:
             log.error("unsettled_at_end", messages=self.results.qsize())
         self._task.cancel()
+        self._counting.cancel()
+        await self._write_counts(everything=True)
         await self.call(hang_up)
         self.pool.shutdown()
         self.journal.close()
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            await self._write_counts()
+
+    async def _write_counts(self, *, everything: bool = False) -> None:
+        """The queue page's figures: mail does not wait for them, nor fail with them."""
+        try:
+            await self.call(lambda: self.tally.write(now=timezone.now(), everything=everything))
+        except DatabaseError as error:
+            log.warning("counts_not_written", error=str(error).strip())
 
     async def _work(self) -> None:
         while True:
@@ -116,7 +135,7 @@ class Settler:
         give_up = min(one.claimed.safe_until for one in batch) + claim.MARGIN_SECONDS + claim.GRACE_SECONDS
         while True:
             try:
-                kept = await self.call(lambda: settle(batch, now=timezone.now()))
+                kept = await self.call(lambda: settle(batch, now=timezone.now(), tally=self.tally))
             except (DataError, IntegrityError):
                 raise
             except DatabaseError as error:
@@ -136,13 +155,13 @@ class Settler:
             self.report.by_status[one.status] += 1
 
 
-def _replay() -> None:
+def _replay(tally: Tally) -> None:
     """Settle what engines that were killed on this machine had been told and could not write down."""
     for path, entries in journal.orphans(settings.JOURNAL_DIR):
         try:
-            kept = settle(entries, now=timezone.now())
+            kept = settle(entries, now=timezone.now(), tally=tally)
         except (DataError, IntegrityError):
-            kept = sum(_settled_alone(one) for one in entries)
+            kept = sum(_settled_alone(one, tally) for one in entries)
         path.unlink(missing_ok=True)
         if entries:
             log.warning("journal_replayed", page=path.name, entries=len(entries), settled=kept)
@@ -153,10 +172,10 @@ def _replay() -> None:
             log.warning("claims_given_back", engine=path.stem, messages=freed)
 
 
-def _settled_alone(one: Settled) -> int:
+def _settled_alone(one: Settled, tally: Tally) -> int:
     """One that the database can't take must not stop every engine that finds it."""
     try:
-        return settle([one], now=timezone.now())
+        return settle([one], now=timezone.now(), tally=tally)
     except (DataError, IntegrityError):
         log.exception("unfit_to_settle", messages=[one.claimed.message_id])
         return 0

@@ -3,6 +3,7 @@
 from delivery.models.address import SenderAddress
 from delivery.models.domain import DkimKey, DnsRecord, SenderDomain
 from delivery.models.figures import ApiUserDay, DomainDay
+from delivery.models.flow import Flow, LookedAt, Standing
 from delivery.models.group import GroupImport, Recipient, RecipientGroup
 from delivery.models.message import Attempt, Message
 from delivery.models.preflight import IpCheck
@@ -17,10 +18,12 @@ __all__ = [
     "DkimKey",
     "DnsRecord",
     "DomainDay",
+    "Flow",
     "GroupImport",
     "HeldBy",
     "IpCheck",
     "LimitGroup",
+    "LookedAt",
     "Message",
     "PauseCause",
     "Queue",
@@ -33,6 +36,7 @@ __all__ = [
     "SenderDomain",
     "Share",
     "Site",
+    "Standing",
     "Status",
     "Task",
     "TaskCount",

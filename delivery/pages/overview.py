@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -23,13 +24,15 @@ from console.tables import Progress, ProgressColumn, Table
 from console.templatetags.posthorn import num, percent
 from console.views import count_text
 from delivery.badges import MESSAGE, clock
-from delivery.models import HeldBy, Status, Task
+from delivery.models import HeldBy, QueuePause, Status, Task
 from delivery.models.status import TASK_UNDER_WAY
 from delivery.pages.email_status import status_url
 from delivery.pages.tasks import TaskTable, progress, rows, task_url, whole
 from delivery.services import overview as service
+from delivery.services import standing
 
 UNDER_WAY_SHOWN = 10
+PAUSED_SHOWN = 5
 DAYS = 7
 
 
@@ -180,8 +183,35 @@ def _attention(request: HttpRequest, account: Account, waits: service.Line, now:
                 _("Emails"),
             )
         )
+    found += _paused_queues(link("queues"), now)
     for task in service.failed_tasks(now - dt.timedelta(days=DAYS)):
         found.append(Attention("bad", _("Task %s failed") % task.pk, task.failure, task_url(task), _("Task")))
+    return found
+
+
+def _paused_queues(here: str, now: dt.datetime) -> list[Attention]:
+    """What the receiving side, or an operator, keeps from going; loud when it has been so for more than two days."""
+    found = []
+    url = f"{here}?status=paused" if here else ""
+    groups = standing.paused_groups(now=now)
+    for group in groups[:PAUSED_SHOWN]:
+        pause = group.pause
+        loud = pause.since < now - standing.TOO_LONG
+        name = group.domains[0]
+        if len(group.domains) > 1:
+            name = _("%(name)s and %(n)s more") % {"name": name, "n": count_text(len(group.domains) - 1)}
+        title = _("Mail to %s has been paused for more than 2 days") if loud else _("Mail to %s is paused")
+        waiting = ngettext("%(n)s mail waits.", "%(n)s mails wait.", group.waiting) % {"n": count_text(group.waiting)}
+        if pause.reason == QueuePause.Reason.OPERATOR or pause.paused_until is None:
+            goes_on = _("It goes on when somebody recovers it.")
+        else:
+            goes_on = _("Tried again at %s.") % clock(pause.paused_until)
+        since = _("since %s.") % clock(pause.since)
+        text = f"{capfirst(pause.get_reason_display())}, {since} {waiting} {goes_on}"
+        found.append(Attention("bad" if loud else "warn", title % name, text, url, _("Queue status")))
+    if len(groups) > PAUSED_SHOWN:
+        title = _("%s more receiving sides are paused") % count_text(len(groups) - PAUSED_SHOWN)
+        found.append(Attention("warn", title, "", url, _("Queue status")))
     return found
 
 

@@ -92,9 +92,15 @@ def pause(group_id: int, *, by: str, now: dt.datetime) -> None:
     )
 
 
-def recover(group_id: int, *, now: dt.datetime) -> int:
-    """End every pause of the group and have what waits tried at once, deferred mail too. Gives the mails made due."""
+def recover(group_id: int, *, now: dt.datetime, most: int | None = None) -> int:
+    """End every pause of the group and have what waits tried at once, deferred mail too. Gives the mails made due, of
+    which there are not many more than `most`: wake_group does the rest."""
     QueuePause.objects.filter(limit_group_id=group_id).delete()
+    return wake_group(group_id, now=now, most=most)
+
+
+def wake_group(group_id: int, *, now: dt.datetime, most: int | None = None) -> int:
+    """Make the group's deferred mail due."""
     woken = 0
     while True:
         with connection.cursor() as cursor:
@@ -107,5 +113,5 @@ def recover(group_id: int, *, now: dt.datetime) -> int:
                 [now, group_id],
             )
             woken += cursor.rowcount
-            if cursor.rowcount < 5000:
+            if cursor.rowcount < 5000 or (most is not None and woken >= most):
                 return woken

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from console import ids
 from console.models import Account, ApiUser
 from delivery.models import HeldBy, Reason, SenderDomain, Status, Waiting
 from delivery.schedule import SendWindow
+from delivery.services import flow
 from delivery.services.counts import move_counts
 from suppression import services as suppression
 
@@ -106,6 +108,8 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
     queues = _queues(request.api_user.pk, {known.id for known in domains.values()})
     messages: list[tuple[Any, ...]] = []
     waiting: list[tuple[Any, ...]] = []
+    joined: Counter[int] = Counter()
+    rejected: Counter[int] = Counter()
     for place, (message_id, one) in enumerate(zip(made.ids, wanted, strict=True)):
         domain = domains[one.domain]
         status, reason, reply = first.value, "", ""
@@ -113,6 +117,7 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
             status, reason, reply = Status.INVALID.value, Reason.FORMAT_ERROR.value, one.malformed
         elif stop := stops.get(one.key):
             status, reason, reply = Status.INVALID.value, stop.reason, stop.text
+            rejected[queues[domain.id]] += 1
         elif request.task_id and in_control_group(request.task_id, one.key, request.control_percent):
             status = Status.CONTROL_GROUP.value
         made.counts[status] += 1
@@ -140,6 +145,7 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
             )
         )
         if status == first:
+            joined[queues[domain.id]] += 1
             waiting.append(
                 (
                     message_id,
@@ -159,9 +165,22 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
     with connection.cursor() as cursor:
         _copy(cursor, _MESSAGE_COLUMNS, messages)
         _copy(cursor, _WAITING_COLUMNS, waiting)
+    _count_flow(request, joined, rejected)
     if request.task_id:
         move_counts([(request.task_id, status, count) for status, count in made.counts.items()])
     return made
+
+
+def _count_flow(request: Request, joined: Counter[int], rejected: Counter[int]) -> None:
+    """For the queue page: when it really was, however long ago the task that these rows are of began."""
+    at = flow.bucket(timezone.now())
+    flow.write(
+        [
+            flow.Count(at, queue, request.sender_domain.pk, joined=joined[queue], rejected=rejected[queue])
+            for queue in joined.keys() | rejected.keys()
+        ],
+        worker=0,
+    )
 
 
 _MESSAGE_COLUMNS = (
