@@ -151,7 +151,7 @@ class RateColumn(NumberColumn):
         # Rounded here: number formats cut.
         return super().render(round(self.rate(record, averaged_over(table.request)), 1))
 
-    def value(self, record: Standing) -> float:  # type: ignore[override]
+    def value(self, record: Standing) -> float:
         return self.rate(record, DEFAULT_AVERAGE)
 
 
@@ -167,25 +167,25 @@ class WaitingColumn(NumberColumn):
 
 
 class WhyColumn(Column):
-    def render(self, record: Standing) -> SafeString:  # type: ignore[override]
+    def render(self, record: Standing) -> SafeString:
         reason, said = why(record)
         said_line = format_html('<span class="ph-sub ph-cut ph-mono" title="{0}">{0}</span>', said) if said else ""
         return format_html(
             "{}{}", format_html('<span class="ph-cut" title="{0}">{0}</span>', reason) if reason else "", said_line
         )
 
-    def value(self, record: Standing) -> str:  # type: ignore[override]
+    def value(self, record: Standing) -> str:
         return " · ".join(filter(None, why(record)))
 
 
 class NextColumn(Column):
-    def render(self, record: Standing) -> SafeString:  # type: ignore[override]
+    def render(self, record: Standing) -> SafeString:
         at = next_try(record)
         if at is None:
             return DASH
         return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), both_zones(at), clock(at))
 
-    def value(self, record: Standing) -> str:  # type: ignore[override]
+    def value(self, record: Standing) -> str:
         at = next_try(record)
         return at.isoformat() if at else ""
 
