@@ -105,10 +105,11 @@ def resting_tasks() -> tuple[list[int], list[int]]:
     """Tasks that still have rows, of which none may be tried (paused), and of which only what was tried before may go
     on (stopped, or paused because a day's quota is used up): skipped until a job has moved them aside."""
     with connection.cursor() as cursor:
+        # Where credits are used up, mail that has one goes its way, and mail without one is held.
         cursor.execute(
             "SELECT id, status = %s AND pause_cause <> %s FROM delivery_task "
-            "WHERE status = %s OR (status = %s AND ended_at IS NULL)",
-            [TaskStatus.PAUSED, PauseCause.QUOTA, TaskStatus.PAUSED, TaskStatus.STOPPED],
+            "WHERE (status = %s AND pause_cause <> %s) OR (status = %s AND ended_at IS NULL)",
+            [TaskStatus.PAUSED, PauseCause.QUOTA, TaskStatus.PAUSED, PauseCause.CREDITS, TaskStatus.STOPPED],
         )
         rows = cursor.fetchall()
     return [id for id, whole in rows if whole], [id for id, whole in rows if not whole]

@@ -22,6 +22,7 @@ from delivery.engine.types import Exchange, Verdict
 from delivery.models import Reason, Status, Waiting
 from delivery.models.status import FINAL
 from delivery.services.counts import end_tasks, move_counts
+from delivery.services.credits import give_back
 from delivery.services.quota import count_ends
 
 log = structlog.get_logger()
@@ -110,9 +111,17 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime, tally: Tally | None = 
         _update_messages(cursor, [one for one in kept if one.exchange is not None or one.status != Status.SENDING])
         _write_attempts(cursor, tried)
         count_ends(
-            (one.claimed.sender_domain_id, ended.get(one.claimed.message_id), one.status, one.reason)
+            (one.claimed.sender_domain_id, ended[one.claimed.message_id][0], one.status, one.reason)
             for one in tried
             if one.status in FINAL
+        )
+        give_back(
+            (
+                (one.claimed.task_id, one.status, one.reason)
+                for one in kept
+                if one.status in FINAL and ended[one.claimed.message_id][1]
+            ),
+            now=now,
         )
         moved = [one for one in kept if one.status != Status.SENDING and one.claimed.task_id]
         move_counts(
@@ -130,18 +139,20 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime, tally: Tally | None = 
     return len(kept)
 
 
-def _end_waiting(cursor: Any, final: Sequence[Settled]) -> dict[int, dt.date | None]:
-    """Those whose claim was still ours, with the day for whose quota they were counted."""
+def _end_waiting(cursor: Any, final: Sequence[Settled]) -> dict[int, tuple[dt.date | None, bool | None]]:
+    """Those whose claim was still ours, with the day for whose quota they were counted, and whether a credit is
+    reserved for them."""
     if not final:
         return {}
     cursor.execute(
         """
         DELETE FROM delivery_waiting w USING unnest(%s::bigint[], %s::bigint[]) AS v(id, token)
-        WHERE w.message_id = v.id AND w.claim_token = v.token RETURNING w.message_id, w.reserved_on
+        WHERE w.message_id = v.id AND w.claim_token = v.token
+        RETURNING w.message_id, w.reserved_on, w.credit
         """,
         [[one.claimed.message_id for one in final], [one.claimed.token for one in final]],
     )
-    return dict(cursor.fetchall())
+    return {message_id: (day, credit) for message_id, day, credit in cursor.fetchall()}
 
 
 def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[int]:

@@ -1,6 +1,7 @@
 """The tables of sending. One file a noun; import them from here."""
 
 from delivery.models.address import SenderAddress
+from delivery.models.credits import CreditEntry, Credits
 from delivery.models.domain import DkimKey, DnsRecord, SenderDomain
 from delivery.models.figures import ApiUserDay, DomainDay
 from delivery.models.flow import Flow, LookedAt, Standing
@@ -15,6 +16,8 @@ from delivery.models.template import Template, TemplateVersion
 __all__ = [
     "ApiUserDay",
     "Attempt",
+    "CreditEntry",
+    "Credits",
     "DkimKey",
     "DnsRecord",
     "DomainDay",

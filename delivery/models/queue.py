@@ -103,6 +103,8 @@ class Waiting(models.Model):
     due = models.DateTimeField()
     # The day for whose quota it was counted when it was first tried; null: for none (services/quota.py).
     reserved_on = models.DateField(null=True)
+    # Its credit: reserved, or wanting one, for which it is held. Null: it costs none (services/credits.py).
+    credit = models.BooleanField(null=True)
     # End of the retry window, fixed at the first attempt.
     expires_at = models.DateTimeField(null=True)
     # Some server answered at some attempt: at the end of the window that is a soft bounce, else never reached.

@@ -6,14 +6,16 @@ Only as much as may go is taken up; the rest of a large task stays held, untouch
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Sequence
 
 from django.db import connection
+from django.db.models import Exists, OuterRef
 
-from console.models import ApiUser
+from console.models import Account, ApiUser
 from delivery.engine.claim import Claimed
-from delivery.models import HeldBy, PauseCause, SenderDomain, Status, Task, TaskStatus
+from delivery.models import HeldBy, PauseCause, SenderDomain, Status, Task, TaskStatus, Waiting
 from delivery.services import holding, quota, tasks
 from delivery.services.tasks import TaskRefused
 
@@ -34,16 +36,17 @@ def over_quota(batch: Sequence[Claimed], *, now: dt.datetime) -> dict[int, str]:
 
 
 def _pause(task: Task, cause: PauseCause) -> None:
-    try:
+    # It may have been paused or ended meanwhile.
+    with contextlib.suppress(TaskRefused):
         tasks.pause(task, cause=cause)
-    except TaskRefused:
-        pass  # paused or ended meanwhile
 
 
 def go_on(*, now: dt.datetime) -> int:
     """Begin the day where it has changed, and take up what may go; gives the number of rows taken up."""
     quota.open_days(now=now)
-    return _paused_tasks(now) + _tasks_held_in_part(now) + _regular(now)
+    if Account.current().sending_stopped_at is not None:
+        return 0
+    return _paused_tasks(now) + _tasks_held_in_part(now) + _regular(now) + _without_credits(now)
 
 
 def _paused_tasks(now: dt.datetime) -> int:
@@ -105,6 +108,22 @@ def _regular(now: dt.datetime) -> int:
         left, _why = quota.left_today(domain_id, user, now=now) if user else (0, "")
         if left:
             moved += holding.release_regular(domain_id, user_id, DAILY, most=left)
+    return moved
+
+
+def _without_credits(now: dt.datetime) -> int:
+    moved = 0
+    if Waiting.objects.filter(state=Waiting.State.HELD, held_by=HeldBy.CREDITS).exists():
+        moved = holding.release_for_credits(now=now)
+    wanting = Waiting.objects.filter(task_id=OuterRef("pk"), state=Waiting.State.HELD, held_by=HeldBy.CREDITS)
+    under_way = Task.objects.filter(status__in=[TaskStatus.SENDING, TaskStatus.PAUSED]).annotate(wants=Exists(wanting))
+    for task in under_way.filter(wants=False, pause_cause=PauseCause.CREDITS):
+        # Rows that are still to be made find out for themselves.
+        with contextlib.suppress(TaskRefused):
+            tasks.resume(task, cause=PauseCause.CREDITS, release=False)
+            tasks.end_if_over(task.pk, now=now)
+    for task in under_way.filter(wants=True, status=TaskStatus.SENDING):
+        _pause(task, PauseCause.CREDITS)
     return moved
 
 

@@ -7,6 +7,7 @@ that they can be killed and started again anywhere.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.db import connection, transaction
 
 from console.models import Account
 from delivery.models import HeldBy, PauseCause, Status, Task, TaskStatus
+from delivery.services import credits
 from delivery.services.counts import end_tasks, move_counts
 
 CHUNK = 5000
@@ -22,7 +24,8 @@ CHUNK = 5000
 def hold_task(task_id: int) -> int:
     """Hold what waits of a paused task. What is on the wire just now ends, or is put off and held by a later call."""
     cause = Task.objects.filter(pk=task_id, status=TaskStatus.PAUSED).values_list("pause_cause", flat=True).first()
-    if cause is None:
+    # Where credits are used up, mail that has one goes its way, and mail without one is held already.
+    if cause is None or cause == PauseCause.CREDITS:
         return 0
     where = (
         "task_id = %s AND state IN (0, 1) "
@@ -33,8 +36,8 @@ def hold_task(task_id: int) -> int:
     return _in_chunks(where, [task_id, TaskStatus.PAUSED, cause], new=Status.HELD, held_by=held_by_pause(cause))
 
 
-def held_by_pause(cause: str) -> HeldBy:
-    """What the rows of a task show that was paused for this cause."""
+def held_by_pause(cause: str) -> str:
+    """What the rows of a task show that was paused for this cause; "" where each row has its own state."""
     return _SHOWN.get(PauseCause(cause), HeldBy.TASK_PAUSED)
 
 
@@ -42,6 +45,7 @@ _SHOWN = {
     PauseCause.QUOTA: HeldBy.QUOTA,
     PauseCause.DOMAIN: HeldBy.DOMAIN_BLOCKED,
     PauseCause.ACCOUNT: HeldBy.ACCOUNT,
+    PauseCause.CREDITS: "",
 }
 
 
@@ -79,9 +83,31 @@ def release_all(held_by: HeldBy, where: str = "true", params: list[Any] | None =
     return _in_chunks(f"({where}) AND held_by = %s", [*(params or []), held_by], new=Status.SENDING)
 
 
+def release_for_credits(*, now: dt.datetime) -> int:
+    """Take up again what waits for credits, as far as they reach, in the order of the requests. Mail of a task that
+    something else pauses waits on."""
+    where = (
+        "state = 2 AND held_by = %s AND (task_id IS NULL OR EXISTS (SELECT FROM delivery_task t WHERE t.id = task_id "
+        "AND (t.status = %s OR t.status = %s AND t.pause_cause = %s)))"
+    )
+    params = [HeldBy.CREDITS, TaskStatus.SENDING, TaskStatus.PAUSED, PauseCause.CREDITS]
+    moved = 0
+    while True:
+        with transaction.atomic():
+            limited = credits.left() is not None
+            most = max(0, min(CHUNK, credits.fold())) if limited else CHUNK
+            rows = _move_chunk(where, params, Status.SENDING, None, most, credit="true" if limited else "NULL")
+            if limited:
+                counts = Counter(task_id for _id, task_id, _credit in rows)
+                credits.write(credits.Kind.RESERVED, {one: -count for one, count in counts.items()}, now=now)
+        moved += len(rows)
+        if len(rows) < CHUNK:
+            return moved
+
+
 def cancel_task(task_id: int, *, now: dt.datetime) -> int:
     """Cancel what was not tried of a stopped task. What was tried and put off goes its way to the end."""
-    moved = _in_chunks("task_id = %s AND attempts = 0 AND state IN (0, 1, 2)", [task_id], new=Status.CANCELLED)
+    moved = _in_chunks("task_id = %s AND attempts = 0 AND state IN (0, 1, 2)", [task_id], new=Status.CANCELLED, now=now)
     # Tried mail that a pause held before the stop goes on, too.
     release_task(task_id)
     with transaction.atomic():
@@ -90,20 +116,31 @@ def cancel_task(task_id: int, *, now: dt.datetime) -> int:
 
 
 def _in_chunks(
-    where: str, params: list[Any], *, new: Status, held_by: HeldBy | None = None, most: int | None = None
+    where: str,
+    params: list[Any],
+    *,
+    new: Status,
+    held_by: str = "",
+    most: int | None = None,
+    now: dt.datetime | None = None,
 ) -> int:
     moved = 0
     while most is None or moved < most:
         wanted = CHUNK if most is None else min(CHUNK, most - moved)
         with transaction.atomic():
             chunk = _move_chunk(where, params, new, held_by, wanted)
-        moved += chunk
-        if chunk < wanted:
+            if now is not None:
+                credits.give_back(((task_id, new, "") for _id, task_id, credit in chunk if credit), now=now)
+        moved += len(chunk)
+        if len(chunk) < wanted:
             break
     return moved
 
 
-def _move_chunk(where: str, params: list[Any], new: Status, held_by: HeldBy | None, limit: int) -> int:
+def _move_chunk(
+    where: str, params: list[Any], new: Status, held_by: str | None, limit: int, *, credit: str = "credit"
+) -> list[tuple[int, int | None, bool | None]]:
+    """Move up to `limit` rows; give them as (message, task, credit). `credit`: what SQL shall make of theirs."""
     # Materialised: as a subquery of IN it may be run again for each row, and then picks more than the limit.
     pick = (
         "WITH picked AS MATERIALIZED ("  # noqa: S608  (ours)
@@ -114,22 +151,22 @@ def _move_chunk(where: str, params: list[Any], new: Status, held_by: HeldBy | No
         if new == Status.CANCELLED:
             cursor.execute(
                 f"{pick} DELETE FROM delivery_waiting WHERE message_id IN (SELECT message_id FROM picked) "  # noqa: S608
-                "RETURNING message_id, task_id",
+                "RETURNING message_id, task_id, credit",
                 params,
             )
         else:
             # Back from a hold, what is not yet due waits on.
             cursor.execute(
                 f"""
-                {pick} UPDATE delivery_waiting SET held_by = %s,
+                {pick} UPDATE delivery_waiting SET held_by = %s, credit = {credit},
                     state = CASE WHEN %s THEN 2 WHEN due > clock_timestamp() THEN 1 ELSE 0 END
-                WHERE message_id IN (SELECT message_id FROM picked) RETURNING message_id, task_id
+                WHERE message_id IN (SELECT message_id FROM picked) RETURNING message_id, task_id, credit
                 """,  # noqa: S608
                 [*params, held_by or "", new == Status.HELD],
             )
-        rows = cursor.fetchall()
+        rows: list[tuple[int, int | None, bool | None]] = cursor.fetchall()
         if not rows:
-            return 0
+            return []
         message_ids = [row[0] for row in rows]
         cursor.execute(
             """
@@ -156,4 +193,4 @@ def _move_chunk(where: str, params: list[Any], new: Status, held_by: HeldBy | No
             for delta in ((task_id, old, -1), (task_id, new.value, 1))
         ]
     move_counts(deltas)
-    return len(rows)
+    return rows

@@ -19,9 +19,10 @@ from django.utils import timezone
 
 from console import ids
 from console.models import Account, ApiUser
+from delivery.engine.retry import is_simulated
 from delivery.models import HeldBy, Reason, SenderDomain, Status, Waiting
 from delivery.schedule import SendWindow
-from delivery.services import flow
+from delivery.services import credits, flow
 from delivery.services.counts import move_counts
 from suppression import services as suppression
 
@@ -70,6 +71,8 @@ class Wanted:
 class Made:
     ids: list[int] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    # How many are held because credits are used up.
+    unpaid: int = 0
 
 
 def held_by(request: Request, *, now: dt.datetime) -> str:
@@ -102,24 +105,34 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
     stops = suppression.stopped(
         (one.key for one in wanted if not one.malformed), api_user_id=request.api_user.pk, now=now
     )
-    held = held_by(request, now=now)
-    first = Status.HELD if held else Status.SENDING
+    held_all = held_by(request, now=now)
+    first = (Status.HELD if held_all else Status.SENDING).value
     domains = receiving_domains({one.domain for one in wanted})
     queues = _queues(request.api_user.pk, {known.id for known in domains.values()})
+    fates = [_fate(request, one, stops, first) for one in wanted]
+    free = {name for name in domains if is_simulated(name)}
+    costs = [
+        one.domain not in free and (fate[0] == first or fate[1] == Reason.FORMAT_ERROR)
+        for one, fate in zip(wanted, fates, strict=True)
+    ]
+    # None: unlimited. Malformed mail is paid though it never goes.
+    granted = credits.reserve(sum(costs), now=now, task_id=request.task_id)
     messages: list[tuple[Any, ...]] = []
     waiting: list[tuple[Any, ...]] = []
     joined: Counter[int] = Counter()
     rejected: Counter[int] = Counter()
-    for place, (message_id, one) in enumerate(zip(made.ids, wanted, strict=True)):
+    for place, (message_id, one, fate, cost) in enumerate(zip(made.ids, wanted, fates, costs, strict=True)):
         domain = domains[one.domain]
-        status, reason, reply = first.value, "", ""
-        if one.malformed:
-            status, reason, reply = Status.INVALID.value, Reason.FORMAT_ERROR.value, one.malformed
-        elif stop := stops.get(one.key):
-            status, reason, reply = Status.INVALID.value, stop.reason, stop.text
+        status, reason, reply = fate
+        goes = status == first
+        held, credit = held_all, None
+        if cost and granted is not None:
+            credit, granted = granted > 0, max(0, granted - 1)
+            if goes and not credit:
+                status, held = Status.HELD.value, HeldBy.CREDITS.value
+                made.unpaid += 1
+        if reason and not one.malformed:
             rejected[queues[domain.id]] += 1
-        elif request.task_id and in_control_group(request.task_id, one.key, request.control_percent):
-            status = Status.CONTROL_GROUP.value
         made.counts[status] += 1
         messages.append(
             (
@@ -144,7 +157,7 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
                 request.request_ip,
             )
         )
-        if status == first:
+        if goes:
             joined[queues[domain.id]] += 1
             waiting.append(
                 (
@@ -160,6 +173,7 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
                     0,
                     now,
                     False,
+                    credit,
                 )
             )
     with connection.cursor() as cursor:
@@ -183,13 +197,24 @@ def _count_flow(request: Request, joined: Counter[int], rejected: Counter[int]) 
     )
 
 
+def _fate(request: Request, one: Wanted, stops: dict[str, suppression.Stop], first: str) -> tuple[str, str, str]:
+    """(status, reason, words): `first`, unless it is not to be tried at all."""
+    if one.malformed:
+        return Status.INVALID.value, Reason.FORMAT_ERROR.value, one.malformed
+    if stop := stops.get(one.key):
+        return Status.INVALID.value, stop.reason, stop.text
+    if request.task_id and in_control_group(request.task_id, one.key, request.control_percent):
+        return Status.CONTROL_GROUP.value, "", ""
+    return first, "", ""
+
+
 _MESSAGE_COLUMNS = (
     "delivery_message (id, api_user_id, task_id, version_id, sender_domain_id, receiving_domain_id, recipient, sender, "
     "sender_name, subject, label, to_field, variables, status, reason, held_by, attempts, last_reply, request_ip)"
 )
 _WAITING_COLUMNS = (
     "delivery_waiting (message_id, limit_group_id, queue_id, task_id, state, held_by, priority, turn, attempts, "
-    "logged, due, answered)"
+    "logged, due, answered, credit)"
 )
 
 

@@ -262,7 +262,9 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
     last = len(rows) < CHUNK
     if last:
         _lock_counts(task)
-    make_messages(request, wanted, now=now)
+    made = make_messages(request, wanted, now=now)
+    if made.unpaid and task.status == TaskStatus.SENDING:
+        pause(task, cause=PauseCause.CREDITS)
     task.requested += len(rows)
     if rows:
         task.cursor = rows[-1][0]
