@@ -158,7 +158,7 @@ def send_to_the_group(page: Page, axe: Callable[[Page], list[str]]) -> None:
     field(page, "Subject").fill("{{first_name}}, the boat is back")
     # As a keyboard does it: the first letters of what one wants.
     for label, first_letters in (("Template", "1 The"), ("From", "Harbour"), ("Recipient group", "Pass")):
-        field(page, label).focus()
+        page.get_by_role("combobox", name=label, exact=True).focus()
         page.keyboard.type(first_letters)
         page.keyboard.press("Tab")
     page.get_by_role("region", name="How many").get_by_text("Mails at most").wait_for()
