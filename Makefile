@@ -5,7 +5,7 @@ ONLY ?=
 # Processes that share the tests.
 JOBS ?= 2
 
-.PHONY: demo test bench check lock install install-dev
+.PHONY: demo test bench chaos check lock install install-dev
 .DEFAULT_GOAL := demo
 
 # A stamp of the lock file: the second run of any target starts at once.
@@ -29,6 +29,9 @@ test: install-dev
 
 bench: install-dev
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+chaos: install-dev
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 check: install-dev
 	$(BIN)/ruff check .

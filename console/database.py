@@ -92,6 +92,13 @@ def ensure_running() -> None:
     atexit.register(_leave, in_use, os.getpid())
 
 
+def start() -> None:
+    """Start the embedded server again after stop()."""
+    with _critical():
+        if not _answers():
+            _start()
+
+
 def stop() -> None:
     """Stop the embedded server whoever uses it (for tests of what happens then)."""
     _pg_ctl("stop", "-m", "immediate", check=False)

@@ -122,6 +122,16 @@ def abandoned_claims(directory: Path) -> Iterator[tuple[Path, list[int]]]:
                 yield path, [int(line) for line in path.read_bytes().split(b"\n")[:-1] if line.isdigit()]
 
 
+def anything_left(directory: Path) -> bool:
+    """Whether some engine of this machine is gone and left work for another."""
+    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
+        if path.suffix in (".journal", ".claims"):
+            with _orphan(path) as ours:
+                if ours:
+                    return True
+    return False
+
+
 @contextmanager
 def _orphan(path: Path) -> Iterator[bool]:
     """Locks a file that nobody else has locked; False when somebody has, or it is gone."""

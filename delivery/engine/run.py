@@ -123,7 +123,6 @@ class Engine:
                 await asyncio.sleep(1)
                 continue
             if batch:
-                self.settler.claimed(batch[0].token)
                 self.in_flight += len(batch)
                 for one in batch:
                     self.in_hand[one.limit_group_id] += 1
@@ -169,6 +168,7 @@ class Engine:
             return []
         each = max(20, room // len(wanted))
         self._token = claim.new_token()
+        self.settler.claimed(self._token)
         batch = claim.claim(
             {group: min(each, number) for group, number in wanted.items()}, limit=room, token=self._token
         )

@@ -27,6 +27,7 @@ SETTLE_AT_ONCE = 250
 SETTLE_SECONDS = 0.1
 # Counts are written when their bucket of 5 seconds is over, this much later at most.
 COUNT_SECONDS = 1.0
+ORPHAN_SECONDS = 3.0
 
 
 @dataclass
@@ -52,10 +53,11 @@ class Settler:
         self.tally = Tally(worker)
 
     async def open(self) -> None:
-        await self.call(lambda: _replay(self.tally))
+        await self.call(lambda: replay(self.tally))
         self.journal = journal.Journal(settings.JOURNAL_DIR, self.worker)
         self._task = asyncio.create_task(self._work())
         self._counting = asyncio.create_task(self._count())
+        self._looking = asyncio.create_task(self._look_for_orphans())
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run something else that is short in the settling thread."""
@@ -71,7 +73,8 @@ class Settler:
         self.results.put_nowait(settled)
 
     def claimed(self, token: int) -> None:
-        """Tell the journal what is in hand."""
+        """Tell the journal what will be in hand, before it is: a kill in between must not leave it unknown. From any
+        thread."""
         try:
             self.journal.claimed(token)
         except OSError as error:
@@ -85,6 +88,7 @@ class Settler:
         except TimeoutError:
             log.error("unsettled_at_end", messages=self.results.qsize())
         self._task.cancel()
+        self._looking.cancel()
         self._counting.cancel()
         await self._write_counts(everything=True)
         await self.call(hang_up)
@@ -102,6 +106,17 @@ class Settler:
             await self.call(lambda: self.tally.write(now=timezone.now(), everything=everything))
         except DatabaseError as error:
             log.warning("counts_not_written", error=str(error).strip())
+
+    async def _look_for_orphans(self) -> None:
+        """An engine that was killed beside this one need not wait for a new one to be missed."""
+        while True:
+            await asyncio.sleep(ORPHAN_SECONDS)
+            if journal.anything_left(settings.JOURNAL_DIR):
+                try:
+                    await self.call(lambda: replay(self.tally))
+                except DatabaseError as error:
+                    log.warning("replay_failed", error=str(error).strip())
+                    await self.call(hang_up)
 
     async def _work(self) -> None:
         while True:
@@ -155,7 +170,7 @@ class Settler:
             self.report.by_status[one.status] += 1
 
 
-def _replay(tally: Tally) -> None:
+def replay(tally: Tally) -> None:
     """Settle what engines that were killed on this machine had been told and could not write down."""
     for path, entries in journal.orphans(settings.JOURNAL_DIR):
         try:

@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from console import heartbeat
-from delivery.engine import shares
+from delivery.engine import journal, shares
 from delivery.engine.claim import GRACE_SECONDS
 
 REAP_SECONDS = 3.0
@@ -20,7 +20,7 @@ _reap_at = 0.0
 
 def top_up() -> int:
     """Ask for the engines that are missing under this supervisor; give their number. Asking twice harms nothing."""
-    if not mail_is_due():
+    if not mail_is_due() and not journal.anything_left(settings.JOURNAL_DIR):
         return 0
     with connection.cursor() as cursor:
         cursor.execute(
