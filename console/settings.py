@@ -193,6 +193,11 @@ JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(VAR / "journal")))
 SIMULATOR = env.bool("SIMULATOR", default=EMBEDDED)
 SIMULATOR_DOMAIN = env.str("SIMULATOR_DOMAIN", default="simulator.test")
 SIMULATOR_DIR = VAR / "simulator"
+# Receiving domains or MX hosts (patterns, like *.example.com) to which mail goes encrypted, with a certificate that is
+# good for the MX host, or not at all.
+TLS_REQUIRED = [pattern.strip().lower() for pattern in env.list("TLS_REQUIRED", default=[])]
+# Certificate authorities that are trusted beside the system's, a PEM file.
+TLS_CA_FILE = env.str("TLS_CA_FILE", default="")
 SMTP_TIMEOUTS = {
     # RFC 5321 §4.5.3.2, in seconds.
     "connect": env.float("SMTP_TIMEOUT_CONNECT", default=30),

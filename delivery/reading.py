@@ -119,6 +119,13 @@ def reading(message: Message, last: Attempt | None, due: dt.datetime | None) -> 
         table = _NOT_TRIED if not message.attempts and reason in _NOT_TRIED else _REFUSED
         lead, rest = table.get(Reason(reason or Reason.OTHER), _REFUSED[Reason.OTHER])
         return Reading("bad", "x", str(lead), str(rest))
+    if message.status == Status.SENT:
+        return Reading(
+            "calm",
+            "arrow-right",
+            _("Handed to the sender domain's relay."),
+            _("Whether it reached the mailbox is known only if the relay reports a failure."),
+        )
     if message.status == Status.CANCELLED:
         return Reading("calm", "player-stop", _("Not tried: its task was stopped."))
     if message.status == Status.CONTROL_GROUP:

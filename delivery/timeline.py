@@ -23,6 +23,7 @@ PHASES = {
     "greeting": "greeting",
     "ehlo": "EHLO",
     "tls": "STARTTLS",
+    "auth": "AUTH",
     "mail": "MAIL",
     "rcpt": "RCPT",
     "data": "DATA",
@@ -92,6 +93,10 @@ def _attempt(one: Attempt) -> Entry:
     icon = "x"
     if one.outcome == "delivered":
         tone, icon, became = "ok", "check", _("delivered")
+    elif one.outcome == "sent":
+        tone, icon, became = "ok", "arrow-right", _("handed to the relay")
+    elif one.rule == "relay":
+        tone, icon, became = "busy", "clock", _("the relay takes nothing from us now")
     elif one.next_at:
         tone, icon = "busy", "clock"
         became = _("put off for %s") % span(_rounded(one.next_at - one.at))
@@ -108,8 +113,11 @@ def _attempt(one: Attempt) -> Entry:
         tls_text(one.tls) if one.remote_ip else "",
         span(one.seconds),
     ]
+    more = [one.tls, one.certificate] if one.certificate else []
     title = _("Attempt %(number)s: %(became)s") % {"number": one.number, "became": became}
-    return Entry(one.at, title, tone, icon, " · ".join(filter(None, facts)), _said(one))
+    return Entry(
+        one.at, title, tone, icon, " · ".join(filter(None, facts)), _said(one), _("Encryption and certificate"), more
+    )
 
 
 def _said(one: Attempt) -> list[Said]:

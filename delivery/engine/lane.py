@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 import structlog
 from django.conf import settings
 
+from delivery.engine import hop as hops
 from delivery.engine.claim import Claimed
 from delivery.engine.session import Connection, NotTried, SmtpFailed, Timeouts
 from delivery.engine.shape import Permit
-from delivery.engine.smtp import connect
-from delivery.engine.types import Exchange, Phase, Reply, Site
+from delivery.engine.smtp import connect, verifying_context
+from delivery.engine.types import Exchange, Hop, Phase, Reply, Site
 
 log = structlog.get_logger()
 
@@ -45,6 +46,8 @@ class Outside:
     port: int
     ehlo_name: str
     timeouts: Timeouts
+    # Certificate authorities trusted beside the system's, where certificates are checked.
+    ca_file: str = ""
 
 
 def outside() -> Outside:
@@ -65,6 +68,7 @@ def outside() -> Outside:
             block=given["block"],
             dot=given["dot"],
         ),
+        settings.TLS_CA_FILE,
     )
 
 
@@ -81,6 +85,7 @@ class Lane:
     # "": whatever the system routes by.
     sending_ip: str
     done: Callable[[Ready, Exchange | None], None]
+    hop: Hop = hops.ANY
     queue: deque[Ready] = field(default_factory=deque)
     running: set[asyncio.Task[None]] = field(default_factory=set)
     idle: int = 0
@@ -179,6 +184,9 @@ class Lane:
                     ready.claimed.recipient,
                     ready.content,
                     smtputf8=ready.smtputf8,
+                    # The token in the return path: signed, and what a bounce is known by.
+                    envelope_id=ready.envelope_from.partition("@")[0].removeprefix("b+"),
+                    notify=hops.NOTIFY_RELAY if self.hop.relay else hops.NOTIFY_MX,
                     before_mail=lambda: self._may_begin(ready),
                 )
             except NotTried:
@@ -205,15 +213,24 @@ class Lane:
         addresses = [(host.name, address) for host in self.site.hosts for address in host.addresses]
         addresses.sort(key=lambda pair: self._shunned.get(pair[1], 0) > now)
         failure: SmtpFailed | None = None
+        hop = self.hop
+        try:
+            context = verifying_context(self.outside.ca_file) if hop.checked else None
+        except OSError as error:
+            text = f"TLS_CA_FILE can't be read: {error}"
+            raise SmtpFailed(unreachable(text, Phase.TLS)) from error
         for name, address in addresses:
             try:
                 connection = await connect(
                     address,
-                    self.outside.port,
+                    hop.port or self.outside.port,
                     mx_host=name,
                     ehlo_name=self.outside.ehlo_name,
                     local_ip=self.sending_ip or None,
                     timeouts=self.outside.timeouts,
+                    tls=hop.tls,
+                    ssl_context=context,
+                    login=(hop.login, hop.password) if hop.login else None,
                 )
             except SmtpFailed as failed:
                 self._shunned[address] = now + SHUN_SECONDS
@@ -221,7 +238,12 @@ class Lane:
             else:
                 self._shunned.pop(address, None)
                 return connection
-        raise failure or SmtpFailed(unreachable("No host of this site has an address that may be called.", Phase.DNS))
+        if failure is None:
+            text = "No host of this site has an address that may be called."
+            if hop.relay:
+                text = f"The relay {hop.relay} has no address."
+            failure = SmtpFailed(unreachable(text, Phase.DNS))
+        raise failure
 
 
 def unreachable(text: str, phase: Phase) -> Exchange:

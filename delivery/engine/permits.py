@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from delivery.engine import retry, shape, shares
 from delivery.engine.claim import Claimed
+from delivery.engine.hop import RELAY_RULE
 from delivery.engine.shape import Limits, Permit
 from delivery.engine.types import Exchange, Phase, Verdict
 from delivery.models import QueuePause
@@ -39,6 +40,8 @@ class Permits:
     _limits: dict[int, Limits] = field(default_factory=dict)
     _states: dict[tuple[int, str], pauses.State] = field(default_factory=dict)
     _fresh_at: dict[int, float] = field(default_factory=dict)
+    # Pauses of our own making, heeded until they have surely been read from the database: by time.monotonic().
+    _stopped: dict[tuple[int, str], float] = field(default_factory=dict)
     _turn: int = 0
 
     def refresh(self, groups: list[int], *, workers: int) -> list[int]:
@@ -76,7 +79,9 @@ class Permits:
         """The server had enough of us. In the loop: its group is paused from this sending IP at once, here; what is
         returned writes it down for all, in a thread with a database. None: it was known already."""
         group, ip = one.limit_group_id, exchange.local_ip if exchange.local_ip in self.ips else ""
-        if verdict.scope == "sender":
+        if verdict.rule == RELAY_RULE:
+            reason, pause = QueuePause.Reason.RELAY, pauses.RELAY_PAUSE
+        elif verdict.scope == "sender":
             reason, pause = QueuePause.Reason.REPUTATION, pauses.LISTED_PAUSE
         elif exchange.reply.phase in (Phase.CONNECT, Phase.GREETING, Phase.EHLO):
             reason, pause = QueuePause.Reason.CONNECTING, pauses.PAUSE
@@ -84,15 +89,21 @@ class Permits:
             reason, pause = QueuePause.Reason.QUOTA, pauses.PAUSE
         if retry.is_simulated(one.receiving_domain):
             pause = pauses.SIMULATOR_PAUSE
-        permit, now = self.known.get((group, ip)), time.monotonic()
-        if permit is None or permit.paused_until > now:
+        # From no IP of ours: it concerns them all.
+        stopped = [key for key in ([(group, ip)] if ip else [(group, each) for each in self.ips]) if key in self.known]
+        now = time.monotonic()
+        if all(self.known[key].paused_until > now for key in stopped):
             return None
-        permit.paused_until = now + pause.total_seconds()
+        for key in stopped:
+            self.known[key].paused_until = max(self.known[key].paused_until, now + pause.total_seconds())
+            self._stopped[key] = now + min(pause.total_seconds(), 2 * FRESH_SECONDS)
         said, wall = exchange.reply.text, timezone.now()
+        # A relay that is down has not had too much: it is pestered less, and then gets all at once.
+        slower = reason != QueuePause.Reason.RELAY
 
         def write() -> None:
             try:
-                pauses.slow_down(group, ip, reason=reason, said=said, now=wall, pause=pause)
+                pauses.slow_down(group, ip, reason=reason, said=said, now=wall, pause=pause, slower=slower)
             except DatabaseError as error:
                 # It must not stop the mail: in this process the pause holds in any case.
                 log.warning("pause_not_written", error=str(error).strip())
@@ -146,7 +157,8 @@ class Permits:
                 permit.limits = limits.part(share.of if share else limits.connections, state.pace if state else 1.0)
                 permit.until = share.until if share else 0.0
                 ends = [s.paused_until for s in (state, everywhere if ip else None) if s and s.paused_until]
-                permit.paused_until = now + _seconds(max(ends), wall) if ends else 0.0
+                paused_until = now + _seconds(max(ends), wall) if ends else 0.0
+                permit.paused_until = max(paused_until, self._stopped.get((group, ip), 0.0))
 
 
 def _seconds(until: dt.datetime, now: dt.datetime) -> float:

@@ -12,6 +12,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from console import heartbeat
-from delivery.engine import claim, retry, route, shares, sites
+from delivery.engine import claim, hop, retry, route, shares, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
 from delivery.engine.lane import Lane, Ready, outside, unreachable
@@ -29,7 +30,8 @@ from delivery.engine.permits import FRESH_SECONDS, Permits
 from delivery.engine.settle import Settled, decide
 from delivery.engine.settler import Report, Settler, hang_up
 from delivery.engine.store import Store
-from delivery.engine.types import Exchange, Phase, Verdict
+from delivery.engine.types import Exchange, Hop, Phase, Verdict
+from delivery.engine.ways import Ways
 from delivery.models import Status
 from delivery.services import going_on
 from suppression import services as suppression
@@ -70,13 +72,11 @@ class Engine:
         self.idle_seconds = idle_seconds
         self.claiming = ThreadPoolExecutor(1, "claim")
         self.composing = ThreadPoolExecutor(2, "compose")
-        self.lanes: dict[tuple[str, str], Lane] = {}
+        self.lanes: dict[tuple[str, Hop, str], Lane] = {}
         self.permits = Permits(self.worker)
         # Mails in hand by limit group.
         self.in_hand: Counter[int] = Counter()
         self.pausing: set[asyncio.Task[None]] = set()
-        self.routes: dict[int, sites.Route] = {}
-        self.resolving: dict[int, asyncio.Task[sites.Route]] = {}
         self.settler = Settler(self.worker, self._settled)
         self.in_flight = 0
         self.bytes_in_flight = 0
@@ -90,7 +90,7 @@ class Engine:
         await self.settler.open()
         await self._in(self.claiming, shares.reap)
         self.store = await self._in(self.claiming, Store)
-        self.resolver = route.make_resolver(settings.DNS_SERVERS, settings.DNS_TIMEOUT)
+        self.ways = Ways(route.make_resolver(settings.DNS_SERVERS, settings.DNS_TIMEOUT), self.settler.call)
         watcher = asyncio.create_task(self._watch_lanes())
         dispatches: set[asyncio.Task[None]] = set()
         try:
@@ -126,7 +126,7 @@ class Engine:
                 self.in_flight += len(batch)
                 for one in batch:
                     self.in_hand[one.limit_group_id] += 1
-                for domain_id, bundle in _by_domain(batch):
+                for domain_id, bundle in self._by_way(batch):
                     task = asyncio.create_task(self._dispatch(domain_id, bundle))
                     dispatches.add(task)
                     task.add_done_callback(dispatches.discard)
@@ -223,15 +223,23 @@ class Engine:
             while rest:
                 self._give_back(rest.popleft())
 
+    def _by_way(self, batch: Sequence[Claimed]) -> Iterator[tuple[int, list[Claimed]]]:
+        """Bundles of mail for one receiving domain that goes the same way."""
+        bundles: dict[tuple[int, Hop | None], list[Claimed]] = defaultdict(list)
+        for one in batch:
+            bundles[one.receiving_domain_id, self.store.relay(one)].append(one)
+        for (domain_id, _relay), bundle in bundles.items():
+            yield domain_id, bundle
+
     async def _hand_on(self, domain_id: int, rest: deque[Claimed]) -> None:
         try:
-            way = await self._route(domain_id, rest[0].receiving_domain)
+            way, how = await self.ways.to(domain_id, rest[0].receiving_domain, self.store.relay(rest[0]))
         except route.Unroutable as problem:
             exchange = unreachable(problem.reply.text, Phase.DNS)
             exchange.reply = problem.reply
             verdict = Verdict("refused" if problem.permanent else "deferred", problem.reason, "recipient", "dns")
             while rest:
-                self._decided(rest.popleft(), exchange, verdict)
+                self._decided(rest.popleft(), exchange, verdict, hop.ANY)
             return
         for one in rest:
             # A domain just resolved: from now on its mail counts for its real group.
@@ -243,7 +251,7 @@ class Engine:
         sending_ip = self.permits.choose(way.limit_group_id)
         if sending_ip is None:
             return
-        lane = self._lane(way, sending_ip)
+        lane = self._lane(way, how, sending_ip)
         while rest and not self.stopping:
             part = [rest[n] for n in range(min(BUNDLE, len(rest)))]
             composed = await self._in(self.composing, self._compose, part)
@@ -255,39 +263,12 @@ class Engine:
                 self.bytes_in_flight += len(ready.content)
                 lane.put(ready)
 
-    async def _route(self, domain_id: int, name: str) -> sites.Route:
-        """The way to a domain; asked for once at a time, however many bundles want it."""
-        known = self.routes.get(domain_id)
-        if known is not None and known.until > timezone.now():
-            return known
-        if (task := self.resolving.get(domain_id)) is None:
-            task = self.resolving[domain_id] = asyncio.create_task(self._resolve(domain_id, name))
-            task.add_done_callback(lambda _task: self.resolving.pop(domain_id, None))
-        return await asyncio.shield(task)
-
-    async def _resolve(self, domain_id: int, name: str) -> sites.Route:
-        now = timezone.now()
-        found = await self.settler.call(lambda: sites.remembered([domain_id], now=now))
-        if domain_id not in found:
-            try:
-                site = await route.resolve(name, resolver=self.resolver)
-            except route.Unroutable as problem:
-                if problem.nxdomain and await self.settler.call(
-                    lambda: sites.seen_nxdomain(domain_id, now=timezone.now())
-                ):
-                    problem.permanent = True
-                raise
-            site = sites.usable(site, loopback=settings.SIMULATOR)
-            found[domain_id] = await self.settler.call(lambda: sites.remember(domain_id, site, now=now))
-        self.routes[domain_id] = found[domain_id]
-        return found[domain_id]
-
-    def _lane(self, way: sites.Route, sending_ip: str) -> Lane:
+    def _lane(self, way: sites.Route, how: Hop, sending_ip: str) -> Lane:
         permit = self.permits.known[way.limit_group_id, sending_ip]
-        lane = self.lanes.get((way.site.key, sending_ip))
+        lane = self.lanes.get((way.site.key, how, sending_ip))
         if lane is None or lane.permit is not permit:
-            lane = Lane(way.site, permit, self.outside, sending_ip, self._answered)
-            self.lanes[way.site.key, sending_ip] = lane
+            lane = Lane(way.site, permit, self.outside, sending_ip, partial(self._answered, how), how)
+            self.lanes[way.site.key, how, sending_ip] = lane
         lane.site = way.site
         return lane
 
@@ -310,24 +291,32 @@ class Engine:
 
     # --- classify, settle
 
-    def _answered(self, ready: Ready, exchange: Exchange | None) -> None:
+    def _answered(self, how: Hop, ready: Ready, exchange: Exchange | None) -> None:
         self.bytes_in_flight -= len(ready.content)
         if exchange is None:
             self._give_back(ready.claimed)
             return
         reply = exchange.reply
-        self._decided(ready.claimed, exchange, classify(reply.code, reply.enhanced, reply.text, reply.phase))
+        verdict = classify(reply.code, reply.enhanced, reply.text, reply.phase)
+        self._decided(ready.claimed, exchange, hop.judge(verdict, exchange, how), how)
 
-    def _decided(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> None:
+    def _decided(self, one: Claimed, exchange: Exchange, verdict: Verdict, how: Hop) -> None:
         simulator = retry.is_simulated(one.receiving_domain)
         hours = self.store.account.retry_hours
         # The simulator's addresses speak of themselves alone; what is said of our domain no other IP can mend.
         own = one.receiving_domain == settings.SIMULATOR_DOMAIN
-        enough = exchange.reply.code > 0 and about_us(verdict) and not own
+        enough = (exchange.reply.code > 0 or bool(how.relay)) and about_us(verdict) and not own
         if enough:
             self._too_much(one, exchange, verdict)
         settled = decide(
-            one, exchange, verdict, now=timezone.now(), retry_hours=hours, simulator=simulator, about_us=enough
+            one,
+            exchange,
+            verdict,
+            now=timezone.now(),
+            retry_hours=hours,
+            simulator=simulator,
+            about_us=enough,
+            relayed=bool(how.relay),
         )
         self.settler.put(settled)
 
@@ -369,8 +358,7 @@ class Engine:
             await asyncio.gather(*late, return_exceptions=True)
         patience = until - time.monotonic() - SETTLING_SECONDS
         await asyncio.gather(*(lane.close(seconds=patience) for lane in self.lanes.values()))
-        for lookup in self.resolving.values():
-            lookup.cancel()
+        self.ways.cancel()
         await self.settler.close(seconds=until - time.monotonic())
         try:
             await self._in(self.claiming, shares.leave, [self.worker])
@@ -383,13 +371,6 @@ class Engine:
     async def _in(self, pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
         self._loop = asyncio.get_running_loop()
         return await self._loop.run_in_executor(pool, call, *arguments)
-
-
-def _by_domain(batch: Sequence[Claimed]) -> Iterator[tuple[int, list[Claimed]]]:
-    bundles: dict[int, list[Claimed]] = defaultdict(list)
-    for one in batch:
-        bundles[one.receiving_domain_id].append(one)
-    yield from bundles.items()
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:

@@ -82,6 +82,7 @@ class Connection:
         "_loop",
         "_timeouts",
         "_wire",
+        "certificate",
         "extensions",
         "last_used",
         "local_ip",
@@ -100,7 +101,7 @@ class Connection:
         self.opening: list[tuple[str, str]] = []
         self.extensions: dict[str, str] = {}  # EHLO keyword in capitals → its parameters
         self.mx_host = mx_host
-        self.remote_ip = self.local_ip = self.tls = ""
+        self.remote_ip = self.local_ip = self.tls = self.certificate = ""
         self.sent = 0  # transactions begun
         self.last_used = self._loop.time()  # by the loop's clock
 
@@ -116,19 +117,25 @@ class Connection:
         content: bytes,
         *,
         smtputf8: bool = False,
+        envelope_id: str = "",
+        notify: str = "",
         before_mail: Callable[[], bool] | None = None,
     ) -> Exchange:
         """One message to one recipient. `content` has CRLF lines; dots are doubled here.
 
         Whatever happens on the wire comes back as an Exchange; code 0 = no (sensible) answer in that phase. What the
         server cannot take (too big, SMTPUTF8) is refused here with a 5xx of our own. `smtputf8`: the headers need it
-        too. `before_mail` is asked right before MAIL is written; when it says False, NotTried is raised.
+        too. `notify` ("FAILURE,DELAY"), `envelope_id`: what a server that offers DSN is asked to report, and how it
+        shall call the mail then (RFC 3461). `before_mail` is asked right before MAIL is written; when it says False,
+        NotTried is raised.
         """
         started, begun = time.time(), self._loop.time()
         talk = self.opening or [("connect", f"open connection, mail {self.sent + 1} on it")]
         self.opening = []
         stale = False
         prepared = self._prepare(envelope_from, recipient, content, smtputf8)
+        if notify and "DSN" in self.extensions and not isinstance(prepared, Reply):
+            prepared = _with_dsn(prepared, recipient, envelope_id, notify)
         if isinstance(prepared, Reply):
             reply = prepared
         elif before_mail is not None and not before_mail():
@@ -171,7 +178,15 @@ class Connection:
     def _exchange(self, reply: Reply, talk: list[tuple[str, str]], started: float, begun: float) -> Exchange:
         now = self.last_used = self._loop.time()
         return Exchange(
-            reply, bounded(talk), self.mx_host, self.remote_ip, self.local_ip, self.tls, started, now - begun
+            reply,
+            bounded(talk),
+            self.mx_host,
+            self.remote_ip,
+            self.local_ip,
+            self.tls,
+            started,
+            now - begun,
+            self.certificate,
         )
 
     def _prepare(self, sender: str, recipient: str, content: bytes, utf8: bool) -> tuple[bytes, bytes] | Reply:
@@ -281,6 +296,21 @@ class Connection:
             return
         for answer in await wire.ask(b".\r\n", (self._timeouts.mail,)):
             talk.append((Phase.DOT, answer.text))
+
+
+def _with_dsn(lines: tuple[bytes, bytes], recipient: str, envelope_id: str, notify: str) -> tuple[bytes, bytes]:
+    """MAIL and RCPT with the parameters of RFC 3461: headers alone come back, and only when something went wrong."""
+    mail, rcpt = (line.removesuffix(b"\r\n") for line in lines)
+    mail += b" RET=HDRS" + (b" ENVID=" + _xtext(envelope_id) if envelope_id else b"")
+    rcpt += b" NOTIFY=" + notify.encode()
+    if recipient.isascii():  # RFC 6533 has a form of its own for others; without it, nothing is lost
+        rcpt += b" ORCPT=rfc822;" + _xtext(recipient)
+    return mail + b"\r\n", rcpt + b"\r\n"
+
+
+def _xtext(text: str) -> bytes:
+    """RFC 3461 §4."""
+    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text).encode("ascii")
 
 
 def _with_ascii_domain(address: str) -> str:

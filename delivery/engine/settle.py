@@ -71,17 +71,20 @@ def decide(
     retry_hours: int,
     simulator: bool,
     about_us: bool = False,
+    relayed: bool = False,
 ) -> Settled:
     """What a verdict means for the message: PRODUCT's status machine and retry window. Pure.
 
     `about_us`: the answer was not about the message but about how much we send or from where. The message goes back
     into the line at once, where its queue's pause or another sending IP decides, and the attempt does not count.
+    `relayed`: it went to a relay, whose acceptance says no more than that.
     """
     reply = exchange.reply.text[:REPLY_SHOWN]
     answered = claimed.answered or 400 <= exchange.reply.code < 500
     expires_at = claimed.expires_at or retry.window_end(now, hours=retry_hours, simulator=simulator)
     done = Settled(claimed, Status.DELIVERED, last_reply=reply, verdict=verdict, exchange=exchange, answered=answered)
     if verdict.outcome == "delivered":
+        done.status = Status.SENT if relayed else Status.DELIVERED
         return done
     if verdict.outcome == "refused" and not about_us:
         done.status, done.reason = Status.INVALID, verdict.reason or Reason.OTHER
@@ -90,7 +93,7 @@ def decide(
     due = None if about_us else retry.next_attempt(claimed.attempts + 1, now, simulator=simulator)
     if (due or now) <= expires_at:
         done.status, done.due, done.expires_at = Status.SENDING, due, expires_at
-    elif answered or about_us:
+    elif answered or (about_us and exchange.reply.code):
         done.status, done.reason = Status.SOFT_BOUNCE, verdict.reason or Reason.OTHER
     else:
         done.status, done.reason = Status.INVALID, Reason.SERVER_ERROR
@@ -228,7 +231,7 @@ def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:
         return
     columns = (
         "delivery_attempt (message_id, number, at, seconds, outcome, reason, rule, phase, code, enhanced, reply, "
-        "mx_host, remote_ip, send_ip, tls, conversation, next_at)"
+        "mx_host, remote_ip, send_ip, tls, certificate, conversation, next_at)"
     )
     # Django does not translate what COPY raises, and the caller tries again on its errors.
     with connection.wrap_database_errors, cursor.copy(f"COPY {columns} FROM STDIN") as copy:
@@ -242,7 +245,8 @@ def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:
                     one.logged,
                     _moment(exchange),
                     exchange.seconds,
-                    verdict.outcome,
+                    # A relay's acceptance is no delivery yet.
+                    "sent" if one.status == Status.SENT else verdict.outcome,
                     verdict.reason,
                     verdict.rule,
                     exchange.reply.phase.value,
@@ -253,6 +257,7 @@ def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:
                     exchange.remote_ip or None,
                     exchange.local_ip or None,
                     exchange.tls,
+                    exchange.certificate,
                     json.dumps(exchange.conversation, ensure_ascii=False),
                     one.due,
                 )

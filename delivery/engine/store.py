@@ -16,13 +16,15 @@ from django.utils import timezone
 
 from console.models import Account, ApiUser
 from delivery import templating
+from delivery.engine import retry
 from delivery.engine.claim import Claimed
 from delivery.engine.compose import Composer, Letter
 from delivery.engine.dkim import Signer
 from delivery.engine.lane import Ready
+from delivery.engine.types import Hop
 from delivery.models import HeldBy, SenderDomain, Task, TemplateVersion
 from delivery.schedule import SendWindow
-from delivery.services import dkim_keys
+from delivery.services import dkim_keys, relays
 from delivery.tokens import Tokens
 from delivery.values import merged
 
@@ -51,6 +53,8 @@ class Store:
     tasks: dict[int, TaskFacts] = field(default_factory=dict)
     signers: dict[int, Signer | None] = field(default_factory=dict)
     api_users: dict[int, ApiUser] = field(default_factory=dict)
+    # Of the sender domains that have one.
+    relays: dict[int, Hop] = field(default_factory=dict)
     account: Account = field(default_factory=Account.current)
     _fresh_until: float = 0.0
 
@@ -62,11 +66,15 @@ class Store:
             # Replaced, never emptied: other threads compose from it meanwhile.
             self.api_users = ApiUser.objects.in_bulk(list(self.api_users))
             self._load_signers(self._changed_signers())
+            self.relays = relays.hops(self.signers)
             self._fresh_until = time.monotonic() + FRESH_SECONDS
         users = {one.api_user_id for one in batch} - self.api_users.keys()
         if users:
             self.api_users |= ApiUser.objects.in_bulk(users)
-        self._load_signers({one.sender_domain_id for one in batch} - self.signers.keys())
+        domains = {one.sender_domain_id for one in batch} - self.signers.keys()
+        if domains:
+            self.relays = self.relays | relays.hops(domains)
+        self._load_signers(domains)
         tasks = {one.task_id for one in batch if one.task_id is not None} - self.tasks.keys()
         if tasks:
             for task in Task.objects.filter(pk__in=tasks):
@@ -98,6 +106,13 @@ class Store:
     def is_batch(self, one: Claimed) -> bool:
         user = self.api_users.get(one.api_user_id)
         return user is not None and user.type == ApiUser.Type.BATCH
+
+    def relay(self, one: Claimed) -> Hop | None:
+        """The relay that the message goes through, None for the recipient's own server. The simulator is no place that
+        a relay could reach."""
+        if retry.is_simulated(one.receiving_domain):
+            return None
+        return self.relays.get(one.sender_domain_id)
 
     def held_by(self, one: Claimed) -> str:
         """Why this message may not be tried now, or ''."""

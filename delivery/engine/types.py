@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
 Outcome = Literal["delivered", "deferred", "refused"]
 Scope = Literal["recipient", "message", "site", "sender"]
-Tls = Literal["off", "opportunistic", "required"]
+Tls = Literal["off", "opportunistic", "required", "implicit"]
 
 
 class Phase(StrEnum):
@@ -19,6 +19,7 @@ class Phase(StrEnum):
     GREETING = "greeting"
     EHLO = "ehlo"
     TLS = "tls"
+    AUTH = "auth"
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
@@ -59,6 +60,7 @@ class Exchange:
     tls: str  # "" or "TLSv1.3 TLS_AES_256_GCM_SHA384"
     started: float  # wall clock, seconds since the epoch
     seconds: float  # how long it took
+    certificate: str = ""  # whom the server's certificate names, who issued it, until when; "" without TLS
     stale: bool = False  # a reused connection was found closed at MAIL: try at once on a new one, no attempt
 
 
@@ -77,3 +79,15 @@ class Site:
     key: str  # sorted lower-case MX host names joined with ","
     hosts: tuple[Host, ...]
     tencent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """How to talk to a site: as to any MX host, or as to the relay of a sender domain."""
+
+    port: int = 0  # 0: the one of MX hosts
+    tls: Tls = "opportunistic"
+    checked: bool = False  # the certificate must be good for the host's name
+    relay: str = ""  # its name
+    login: str = ""  # "": none
+    password: str = field(default="", repr=False)

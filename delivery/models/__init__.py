@@ -9,6 +9,7 @@ from delivery.models.group import GroupImport, Recipient, RecipientGroup
 from delivery.models.message import Attempt, Message
 from delivery.models.preflight import IpCheck
 from delivery.models.queue import LimitGroup, Queue, QueuePause, ReceivingDomain, Share, Site, Waiting, Worker
+from delivery.models.relay import Relay
 from delivery.models.status import HeldBy, PauseCause, Reason, Status, TaskStatus
 from delivery.models.task import Task, TaskCount
 from delivery.models.template import Template, TemplateVersion
@@ -35,6 +36,7 @@ __all__ = [
     "ReceivingDomain",
     "Recipient",
     "RecipientGroup",
+    "Relay",
     "SenderAddress",
     "SenderDomain",
     "Share",

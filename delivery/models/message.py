@@ -106,6 +106,8 @@ class Attempt(models.Model):
     remote_ip = models.GenericIPAddressField(null=True)
     send_ip = models.GenericIPAddressField(null=True)
     tls = models.TextField(blank=True)
+    # Of the server: "mx.example.org, issued by Example CA, until 2027-01-31, checked".
+    certificate = models.TextField(blank=True, default="")
     # [[phase, reply], …] in the order of the SMTP session.
     conversation: models.JSONField[list[Any], list[Any]] = models.JSONField(default=list)
     next_at = models.DateTimeField(_("next attempt"), null=True)

@@ -166,6 +166,7 @@ class QueuePause(models.Model):
         QUOTA = "quota", _("limited by the receiving domain's quota")
         REPUTATION = "reputation", _("limited by our IP's quota or reputation")
         CONNECTING = "connecting", _("connecting too often")
+        RELAY = "relay", _("the relay takes nothing from us now")
         OPERATOR = "operator", _("paused by an operator")
 
     limit_group = models.ForeignKey(LimitGroup, on_delete=models.CASCADE, related_name="pauses", db_index=False)

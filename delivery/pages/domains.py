@@ -132,12 +132,19 @@ def domain_page(request: HttpRequest, pk: int) -> HttpResponse:
         "next_key": next((key for key in keys.values() if not key.active and key.created_at > _signing(keys)), None),
         "addresses": list(domain.addresses.order_by("prefix")),
         "most_addresses": ADDRESSES_PER_DOMAIN,
+        "relay": _relay(domain),
         "simulator": settings.SIMULATOR,
         "crumbs": [(_("Sender domains"), reverse("domains"))],
         **warmup_facts(domain, now=timezone.now()),
         "unanswered": bool(records) and all(each.record.state == State.NO_ANSWER for each in records),
     }
     return render(request, "delivery/domain.html", context)
+
+
+def _relay(domain: SenderDomain) -> Any:
+    from delivery.pages import domain_relay  # its pages stand below this one
+
+    return domain_relay.shown(domain)
 
 
 def _signing(keys: dict[str, DkimKey]) -> dt.datetime:

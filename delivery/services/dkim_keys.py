@@ -1,4 +1,7 @@
-"""DKIM keys at rest: encrypted with DKIM_KEYS (settings), whose newest version encrypts and all versions decrypt."""
+"""DKIM keys at rest: encrypted with DKIM_KEYS (settings), whose newest version encrypts and all versions decrypt.
+
+The passwords of relays lie in the same box: they too are secrets of a sender domain that the engine needs in the clear.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,17 @@ from django.conf import settings
 from django.db import transaction
 
 from delivery.engine import dkim
-from delivery.models import DkimKey, SenderDomain
+from delivery.models import DkimKey, Relay, SenderDomain
 
 
-def _box() -> MultiFernet:
+def box() -> MultiFernet:
     newest_first = sorted(settings.DKIM_KEYS.items(), reverse=True)
     return MultiFernet([Fernet(base64.urlsafe_b64encode(key[:32])) for _version, key in newest_first])
 
 
 def private_pem(key: DkimKey) -> bytes:
     """The private key as PEM. Raises cryptography's InvalidToken when DKIM_KEYS lacks the key it was kept with."""
-    return _box().decrypt(bytes(key.private_key))
+    return box().decrypt(bytes(key.private_key))
 
 
 def make_key(domain: SenderDomain, *, active: bool) -> DkimKey:
@@ -33,16 +36,18 @@ def make_key(domain: SenderDomain, *, active: bool) -> DkimKey:
             domain=domain,
             selector=f"ph{number}",
             public_key=public,
-            private_key=_box().encrypt(pem),
+            private_key=box().encrypt(pem),
             active=active,
         )
 
 
 def reencrypt() -> int:
-    """Encrypt every key anew with the newest version of DKIM_KEYS, after a rotation; give their number."""
-    box = _box()
-    keys = list(DkimKey.objects.all())
+    """Encrypt everything anew with the newest version of DKIM_KEYS, after a rotation; give the number of secrets."""
+    newest = box()
+    keys, relays = list(DkimKey.objects.all()), list(Relay.objects.exclude(password=b""))
     for key in keys:
-        key.private_key = box.rotate(bytes(key.private_key))
+        key.private_key = newest.rotate(bytes(key.private_key))
         key.save(update_fields=["private_key"])
-    return len(keys)
+    for relay in relays:
+        Relay.objects.filter(pk=relay.pk).update(password=newest.rotate(bytes(relay.password)))
+    return len(keys) + len(relays)

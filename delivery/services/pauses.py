@@ -12,6 +12,8 @@ from delivery.models import QueuePause
 
 PAUSE = dt.timedelta(minutes=10)
 LISTED_PAUSE = dt.timedelta(hours=1)
+# A relay that is down, or does not take our login, is tried again this often.
+RELAY_PAUSE = dt.timedelta(minutes=2)
 SIMULATOR_PAUSE = dt.timedelta(seconds=3)
 
 
@@ -43,19 +45,26 @@ def states(group_ids: list[int], *, now: dt.datetime) -> dict[tuple[int, str], S
 
 
 def slow_down(
-    group_id: int, sending_ip: str, *, reason: QueuePause.Reason, said: str, now: dt.datetime, pause: dt.timedelta
+    group_id: int,
+    sending_ip: str,
+    *,
+    reason: QueuePause.Reason,
+    said: str,
+    now: dt.datetime,
+    pause: dt.timedelta,
+    slower: bool = True,
 ) -> None:
-    """Pause for a while and halve the pace. Answers that come while it is paused already change nothing: they were on
-    the wire when it began."""
+    """Pause for a while and, with `slower`, halve the pace. Answers that come while it is paused already change
+    nothing: they were on the wire when it began."""
     until = now + pause
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO delivery_queuepause AS q
                 (limit_group_id, sending_ip, pace, pace_at, paused_until, since, reason, said, paused_by)
-            VALUES (%(group)s, %(ip)s, 0.5, %(until)s, %(until)s, %(now)s, %(reason)s, %(said)s, '')
+            VALUES (%(group)s, %(ip)s, %(factor)s, %(until)s, %(until)s, %(now)s, %(reason)s, %(said)s, '')
             ON CONFLICT (limit_group_id, sending_ip) DO UPDATE SET
-                pace = greatest(%(slowest)s, 0.5 * least(1, q.pace * power(%(creep)s::float8,
+                pace = greatest(%(slowest)s, %(factor)s * least(1, q.pace * power(%(creep)s::float8,
                     greatest(0, extract(epoch FROM %(now)s - q.pace_at) / 60)))),
                 pace_at = excluded.pace_at, paused_until = excluded.paused_until,
                 since = CASE WHEN q.paused_until > %(now)s - interval '10 minutes' THEN q.since ELSE excluded.since END,
@@ -69,6 +78,7 @@ def slow_down(
                 "now": now,
                 "reason": reason.value,
                 "said": said[:500],
+                "factor": 0.5 if slower else 1.0,
                 "slowest": shape.SLOWEST,
                 "creep": shape.CREEP_PER_MINUTE,
             },

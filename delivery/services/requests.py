@@ -20,9 +20,9 @@ from django.utils import timezone
 from console import ids
 from console.models import Account, ApiUser
 from delivery.engine.retry import is_simulated
-from delivery.models import HeldBy, Reason, SenderDomain, Status, Waiting
+from delivery.models import HeldBy, Reason, Relay, SenderDomain, Status, Waiting
 from delivery.schedule import SendWindow
-from delivery.services import credits, flow
+from delivery.services import credits, flow, relays
 from delivery.services.counts import move_counts
 from suppression import services as suppression
 
@@ -117,6 +117,8 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
     ]
     # None: unlimited. Malformed mail is paid though it never goes.
     granted = credits.reserve(sum(costs), now=now, task_id=request.task_id)
+    relay = Relay.objects.filter(domain=request.sender_domain).first()
+    relay_group = relays.limit_group(relay.host) if relay else None
     messages: list[tuple[Any, ...]] = []
     waiting: list[tuple[Any, ...]] = []
     joined: Counter[int] = Counter()
@@ -162,7 +164,7 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
             waiting.append(
                 (
                     message_id,
-                    domain.limit_group_id,
+                    relay_group if relay_group and one.domain not in free else domain.limit_group_id,
                     queues[domain.id],
                     request.task_id,
                     Waiting.State.HELD.value if held else Waiting.State.READY.value,

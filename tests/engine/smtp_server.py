@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import socket
 import ssl
@@ -93,6 +94,9 @@ class Server:
     chunks: list[bytes] = field(default_factory=list)  # as they were read from the socket
     connections: int = 0
     answers: dict[str, str] = field(default_factory=dict)  # phase → reply instead of the usual one
+    implicit: bool = False  # TLS from the first byte
+    logins: dict[str, str] = field(default_factory=dict)  # name → password; MAIL wants one of them
+    ways: tuple[str, ...] = ("PLAIN", "LOGIN")
     after_starttls: bytes = b""  # plain text sneaked in behind the 220
     port: int = 0
     encrypted: bool = False
@@ -122,7 +126,8 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer, self.buffer = reader, writer, b""
         self.connections += 1
-        self.encrypted = False
+        self.encrypted = self.implicit
+        self.known = not self.logins
         try:
             await self.talk()
         except (Hangup, OSError):
@@ -141,6 +146,8 @@ class Server:
             verb = command.split(" ")[0].upper()
             if verb == "EHLO":
                 offered = [*self.extensions, *(["STARTTLS"] if self.tls and not self.encrypted else [])]
+                if self.logins:
+                    offered.append(f"AUTH {' '.join(self.ways)}")
                 lines = ["test", *offered]
                 usual = [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
                 await self.step("ehlo", "\r\n".join(usual))
@@ -153,6 +160,10 @@ class Server:
                 self.writer.write(self.after_starttls)
                 await self.writer.start_tls(self.tls)
                 self.encrypted, self.buffer = True, b""
+            elif verb == "AUTH":
+                await self.log_in(command)
+            elif verb == "MAIL" and not self.known:
+                await self.say("530 5.7.0 Authentication required")
             elif verb == "MAIL":
                 sender = command if await self.step("mail", "250 2.1.0 ok") else None
             elif verb == "RCPT":
@@ -172,6 +183,20 @@ class Server:
                 raise Hangup
             else:
                 await self.say("500 5.5.1 what?")
+
+    async def log_in(self, command: str) -> None:
+        if command.startswith("AUTH PLAIN "):
+            _, name, password = base64.b64decode(command.split()[2]).decode().split("\0")
+        else:
+            given = []
+            for prompt in ("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"):
+                await self.say(prompt)
+                given.append(base64.b64decode(await self.line()).decode())
+            name, password = given
+        if self.logins.get(name) == password:
+            self.known = await self.step("auth", "235 2.7.0 welcome")
+        else:
+            await self.say("535 5.7.8 wrong name or password")
 
     async def body(self, sender: str | None, recipient: str | None) -> None:
         lines: list[bytes] = []
@@ -199,7 +224,7 @@ class Server:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.bind(("127.0.0.1", 0))
-        listener = await asyncio.start_server(handle, sock=sock)
+        listener = await asyncio.start_server(handle, sock=sock, ssl=self.tls if self.implicit else None)
         self.port = listener.sockets[0].getsockname()[1]
         try:
             yield self

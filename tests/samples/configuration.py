@@ -7,7 +7,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from delivery.services import domains, quota
+from delivery.models import Relay
+from delivery.services import domains, quota, relays
 from tests.factories.console import ApiUserFactory
 from tests.factories.delivery import AddressFactory, DomainFactory, TemplateFactory
 from tests.samples import rows, url_of
@@ -45,6 +46,7 @@ def domain_of_all_states() -> dict[str, Any]:
         ]
     ):
         domain.days.create(day=today - dt.timedelta(days=ago), **figures)
+    relays.set_relay(domain, host="smtp.example.com", port=587, tls=Relay.Tls.STARTTLS, login="posthorn", password="x")
     domain.problem, domain.checked_at = "The DKIM record is gone.", domain.created_at
     domain.save()
     return {"pk": domain.pk}
@@ -53,6 +55,13 @@ def domain_of_all_states() -> dict[str, Any]:
 @url_of("domain-verify", "domain-publish", "domain-delete", "domain-key-new", "domain-level")
 def domain() -> dict[str, Any]:
     return {"pk": DomainFactory(records=True).pk}
+
+
+@url_of("domain-relay", "domain-relay-remove")
+def relayed() -> dict[str, Any]:
+    domain = DomainFactory(records=True)
+    relays.set_relay(domain, host="smtp.example.com", port=587, tls=Relay.Tls.STARTTLS, login="posthorn", password="x")
+    return {"pk": domain.pk}
 
 
 @url_of("domain-key-activate", "domain-key-remove")
