@@ -106,6 +106,7 @@ class Settler:
             await self.call(lambda: self.tally.write(now=timezone.now(), everything=everything))
         except DatabaseError as error:
             log.warning("counts_not_written", error=str(error).strip())
+            await self.call(hang_up)
 
     async def _look_for_orphans(self) -> None:
         """An engine that was killed beside this one need not wait for a new one to be missed."""

@@ -85,7 +85,8 @@ def queue_badge(row: Standing) -> Badge:
         badge = QUEUE["too_long"] if row.rank == 0 else badge
         return badge.but(span(max(dt.timedelta(), timezone.now() - row.since)))
     if row.status == Standing.Status.RUNNING and row.pace < 0.95:
-        return badge.but(_("slowed to %s") % percent(row.pace, 1, 0), title=_("It speeds up again by itself"))
+        title = _("Slowed down after the receiving side had too much; it speeds up again by itself")
+        return badge.but(_("at %s") % percent(max(0.01, round(row.pace, 2)), 1, 0), title=title)
     if row.status == Standing.Status.IDLE and row.held == row.waiting > 0:
         return badge.but(Status.HELD.label.lower())
     return badge

@@ -3,7 +3,7 @@ the page filters and sorts.
 
 The waiting rows are counted by one pass over their table, without an index of their own: an index would have to be kept
 by every claim and every settled mail, the pass costs something only while somebody looks. It is made every 5 seconds at
-most, and the more seldom the longer it takes, so that it never uses more than a twentieth of one core.
+most, and the more seldom the longer it takes, so that it never uses more than a tenth of one core.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from delivery.services import flow
 FRESH = dt.timedelta(seconds=4.5)
 # For the menu's count and the overview, which are on every page.
 FRESH_ENOUGH = dt.timedelta(seconds=30)
-SHARE_OF_TIME = 20
+SHARE_OF_TIME = 10
 # Paused for longer, it is said loudly.
 TOO_LONG = dt.timedelta(days=2)
 # A slow pace is told of for so long after a pause.

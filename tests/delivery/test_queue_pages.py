@@ -95,10 +95,10 @@ def test_who_looks_within_five_seconds_sees_the_same_look() -> None:
     assert Standing.objects.count() == 1
     standing.look(now=now + dt.timedelta(seconds=5))
     assert Standing.objects.count() == 2
-    LookedAt.objects.update(seconds=1.0)
+    LookedAt.objects.update(seconds=2.0)
     queue_with("c.test", ready=1)
     standing.look(now=now + dt.timedelta(seconds=20))
-    assert Standing.objects.count() == 2, "a look that took a second is made every 20 seconds"
+    assert Standing.objects.count() == 2, "a look that took two seconds is made every 20 seconds"
 
 
 def test_filters(viewer: Client) -> None:
