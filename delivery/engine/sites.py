@@ -89,10 +89,10 @@ def move_waiting(domain_id: int, old_group_id: int, group_id: int) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                UPDATE delivery_waiting SET limit_group_id = %s WHERE message_id IN (
+                UPDATE delivery_waiting SET limit_group_id = %s WHERE message_id = ANY(ARRAY(
                     SELECT w.message_id FROM delivery_waiting w JOIN delivery_queue q ON q.id = w.queue_id
                     WHERE w.limit_group_id = %s AND q.receiving_domain_id = %s AND w.state IN (0, 1, 2)
-                    LIMIT 5000 FOR UPDATE OF w SKIP LOCKED)
+                    LIMIT 5000 FOR UPDATE OF w SKIP LOCKED))
                 """,
                 [group_id, old_group_id, domain_id],
             )

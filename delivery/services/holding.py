@@ -141,7 +141,8 @@ def _move_chunk(
     where: str, params: list[Any], new: Status, held_by: str | None, limit: int, *, credit: str = "credit"
 ) -> list[tuple[int, int | None, bool | None]]:
     """Move up to `limit` rows; give them as (message, task, credit). `credit`: what SQL shall make of theirs."""
-    # Materialised: as a subquery of IN it may be run again for each row, and then picks more than the limit.
+    # Materialised: as a subquery of IN it may be run again for each row, and then picks more than the limit. As an
+    # array: joined, it is scanned once a row when the statistics still say that nothing waits.
     pick = (
         "WITH picked AS MATERIALIZED ("  # noqa: S608  (ours)
         f"SELECT message_id FROM delivery_waiting WHERE {where} ORDER BY message_id LIMIT {limit} "
@@ -150,7 +151,7 @@ def _move_chunk(
     with connection.cursor() as cursor:
         if new == Status.CANCELLED:
             cursor.execute(
-                f"{pick} DELETE FROM delivery_waiting WHERE message_id IN (SELECT message_id FROM picked) "  # noqa: S608
+                f"{pick} DELETE FROM delivery_waiting WHERE message_id = ANY(ARRAY(SELECT message_id FROM picked)) "  # noqa: S608
                 "RETURNING message_id, task_id, credit",
                 params,
             )
@@ -160,7 +161,7 @@ def _move_chunk(
                 f"""
                 {pick} UPDATE delivery_waiting SET held_by = %s, credit = {credit},
                     state = CASE WHEN %s THEN 2 WHEN due > clock_timestamp() THEN 1 ELSE 0 END
-                WHERE message_id IN (SELECT message_id FROM picked) RETURNING message_id, task_id, credit
+                WHERE message_id = ANY(ARRAY(SELECT message_id FROM picked)) RETURNING message_id, task_id, credit
                 """,  # noqa: S608
                 [*params, held_by or "", new == Status.HELD],
             )

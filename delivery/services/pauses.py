@@ -116,9 +116,9 @@ def wake_group(group_id: int, *, now: dt.datetime, most: int | None = None) -> i
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                UPDATE delivery_waiting SET state = 0, due = %s WHERE message_id IN (
+                UPDATE delivery_waiting SET state = 0, due = %s WHERE message_id = ANY(ARRAY(
                     SELECT message_id FROM delivery_waiting WHERE limit_group_id = %s AND state = 1
-                    LIMIT 5000 FOR UPDATE SKIP LOCKED)
+                    LIMIT 5000 FOR UPDATE SKIP LOCKED))
                 """,
                 [now, group_id],
             )
