@@ -100,6 +100,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
         standing.look(now=timezone.now(), force=True)
         messages.success(request, _("Mail to %s is paused. What is on its way just now still ends.") % domain)
         return redirect("queues")
+    standing.look(now=timezone.now())
     now_shown = Standing.objects.filter(queue__receiving_domain__limit_group=group)
     waiting = now_shown.aggregate(n=Sum("waiting"))["n"] or 0
     count = now_shown.count()
