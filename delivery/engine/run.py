@@ -195,7 +195,7 @@ class Engine:
                     self._set_aside(Settled(one, Status.INVALID, reason=stop.reason, last_reply=stop.text))
                 else:
                     kept.append(one)
-        over = going_on.over_quota(kept, now=timezone.now())
+        over = going_on.over_quota(kept, now=timezone.now(), account=self.store.account)
         for one in kept:
             if one.message_id in over:
                 self._set_aside(Settled(one, Status.HELD, held_by=over[one.message_id]))

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_q.tasks import async_task
@@ -34,6 +35,7 @@ from console.tables import (
 )
 from console.views import back, confirm
 from delivery.models import HeldBy, SenderDomain
+from delivery.services import quota
 from suppression.address import MalformedAddress, parse
 
 ENABLED = Badge("ok", "check", gettext_lazy("Enabled"))
@@ -189,7 +191,12 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 def user_page(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(ApiUser, pk=pk)
-    context = {"user_": user, "badge": user_badge(user), "crumbs": _crumbs()}
+    context = {
+        "user_": user,
+        "badge": user_badge(user),
+        "sent_today": quota.sent_today(user.pk, quota.local_day(timezone.now())),
+        "crumbs": _crumbs(),
+    }
     return render(request, "delivery/api_user.html", context)
 
 

@@ -28,7 +28,7 @@ from delivery.models import DkimKey, DnsRecord, SenderDomain
 from delivery.models.address import ADDRESSES_PER_DOMAIN
 from delivery.pages.domain_records import State, shown
 from delivery.pages.domain_warmup import warmup_facts
-from delivery.services import domains
+from delivery.services import domains, quota
 
 VERIFIED = Badge("ok", "check", gettext_lazy("Verified"))
 PENDING = Badge("warn", "clock", gettext_lazy("Pending verification"))
@@ -80,6 +80,7 @@ class DomainTable(Table):
     status = StatusColumn(
         gettext_lazy("Status"), badge=domain_badge, accessor="pk", width="cw-14", sort=("verified_at", "name")
     )
+    level = NumberColumn(gettext_lazy("Level"), accessor="level", width="cw-5", sort="level", wide=True)
     addresses = NumberColumn(gettext_lazy("Addresses"), accessor="address_count", width="cw-6")
     checked = TimeColumn(gettext_lazy("Checked"), accessor="checked_at", style="minutes", sort="checked_at")
     created = TimeColumn(gettext_lazy("Created"), accessor="created_at", style="minutes", sort="created_at", wide=True)
@@ -104,8 +105,10 @@ class DomainTable(Table):
 
 
 def _trouble() -> Trouble | None:
-    lost = SenderDomain.objects.filter(verified_at=None).exclude(problem="").count()
-    return Trouble(lost, ngettext("domain in trouble", "domains in trouble", lost)) if lost else None
+    lost = Q(verified_at=None) & ~Q(problem="")
+    blocked = Q(days__day=quota.local_day(timezone.now()), days__blocked_at__isnull=False)
+    count = SenderDomain.objects.filter(lost | blocked).distinct().count()
+    return Trouble(count, ngettext("domain in trouble", "domains in trouble", count)) if count else None
 
 
 _CREATE = Button(label=gettext_lazy("Create sender domain"), page="domain-new", permission="delivery.add_senderdomain")

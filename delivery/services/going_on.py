@@ -21,14 +21,16 @@ from delivery.services.tasks import TaskRefused
 
 DAILY = (HeldBy.QUOTA, HeldBy.DOMAIN_BLOCKED)
 CAUSES = {HeldBy.QUOTA: PauseCause.QUOTA, HeldBy.DOMAIN_BLOCKED: PauseCause.DOMAIN}
+# Mail of failed and stopped tasks that was begun goes its way, too.
+UNDER_WAY = (TaskStatus.SENDING, TaskStatus.FAILED, TaskStatus.STOPPED)
 # Taken up beyond what may go: the engine meets the cap with it and pauses the task again at once.
 MARGIN = 300
 
 
-def over_quota(batch: Sequence[Claimed], *, now: dt.datetime) -> dict[int, str]:
+def over_quota(batch: Sequence[Claimed], *, now: dt.datetime, account: Account | None = None) -> dict[int, str]:
     """What the engine asks of mail in hand: counts it for today, and gives what must be held, with why. The tasks of
     the latter are paused."""
-    over = quota.reserve(batch, now=now)
+    over = quota.reserve(batch, now=now, account=account)
     causes = {one.task_id: CAUSES[HeldBy(over[one.message_id])] for one in batch if one.message_id in over}
     for task in Task.objects.filter(pk__in=[task_id for task_id in causes if task_id]):
         _pause(task, causes[task.pk])
@@ -46,7 +48,7 @@ def go_on(*, now: dt.datetime) -> int:
     quota.open_days(now=now)
     if Account.current().sending_stopped_at is not None:
         return 0
-    return _paused_tasks(now) + _tasks_held_in_part(now) + _regular(now) + _without_credits(now)
+    return _paused_tasks(now) + _tasks_held_in_part(now) + _regular(now) + _without_credits(now) + _enabled_again()
 
 
 def _paused_tasks(now: dt.datetime) -> int:
@@ -74,10 +76,10 @@ def _tasks_held_in_part(now: dt.datetime) -> int:
             """
             SELECT t.id, coalesce(s.count, 0) FROM delivery_task t
             LEFT JOIN delivery_taskcount s ON s.task_id = t.id AND s.status = 'sending'
-            WHERE t.status = %s AND EXISTS (SELECT FROM delivery_waiting w
+            WHERE t.status = ANY(%s) AND t.ended_at IS NULL AND EXISTS (SELECT FROM delivery_waiting w
                 WHERE w.task_id = t.id AND w.state = 2 AND w.held_by = ANY(%s))
             """,
-            [TaskStatus.SENDING, list(DAILY)],
+            [list(UNDER_WAY), list(DAILY)],
         )
         under_way = dict(cursor.fetchall())
     for task in Task.objects.filter(pk__in=under_way).select_related("api_user"):
@@ -125,6 +127,17 @@ def _without_credits(now: dt.datetime) -> int:
     for task in under_way.filter(wants=True, status=TaskStatus.SENDING):
         _pause(task, PauseCause.CREDITS)
     return moved
+
+
+def _enabled_again() -> int:
+    """Mail of API users that are enabled again, however that came about."""
+    if not Waiting.objects.filter(state=Waiting.State.HELD, held_by=HeldBy.API_USER).exists():
+        return 0
+    return holding.release_all(
+        HeldBy.API_USER,
+        "state = 2 AND EXISTS (SELECT FROM delivery_queue q JOIN console_apiuser u ON u.id = q.api_user_id "
+        "WHERE q.id = queue_id AND u.enabled)",
+    )
 
 
 def _left(task: Task, now: dt.datetime) -> tuple[int, str]:

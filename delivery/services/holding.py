@@ -88,9 +88,9 @@ def release_for_credits(*, now: dt.datetime) -> int:
     something else pauses waits on."""
     where = (
         "state = 2 AND held_by = %s AND (task_id IS NULL OR EXISTS (SELECT FROM delivery_task t WHERE t.id = task_id "
-        "AND (t.status = %s OR t.status = %s AND t.pause_cause = %s)))"
+        "AND (t.status <> %s OR t.pause_cause = %s)))"
     )
-    params = [HeldBy.CREDITS, TaskStatus.SENDING, TaskStatus.PAUSED, PauseCause.CREDITS]
+    params = [HeldBy.CREDITS, TaskStatus.PAUSED, PauseCause.CREDITS]
     moved = 0
     while True:
         with transaction.atomic():

@@ -108,7 +108,7 @@ def sent_today(api_user_id: int, today: dt.date) -> int:
 # --- reserving
 
 
-def reserve(batch: Sequence[InHand], *, now: dt.datetime) -> dict[int, str]:
+def reserve(batch: Sequence[InHand], *, now: dt.datetime, account: Account | None = None) -> dict[int, str]:
     """Count these claimed messages for today; give those that are over a cap, with why each is to be held.
 
     In the order of the batch. Its transaction locks days of domains, then of API users, each in order.
@@ -116,15 +116,36 @@ def reserve(batch: Sequence[InHand], *, now: dt.datetime) -> dict[int, str]:
     first = {one.message_id: one for one in batch if not one.logged and not is_simulated(one.receiving_domain)}
     if not first:
         return {}
-    today = local_day(now)
+    today = now.astimezone((account or Account.current()).zone).date()
     domains = sorted({one.sender_domain_id for one in first.values()})
     users = sorted({one.api_user_id for one in first.values()})
-    for domain_id in domains:
-        open_day(domain_id, today)
-    quotas = dict(ApiUser.objects.filter(pk__in=users).values_list("pk", "daily_quota"))
+    try:
+        return _reserve(first, domains, users, today, now)
+    except _NotBegun:
+        # The first mail of the day. Begun in transactions of their own, which wait for nobody's locks in disorder.
+        for domain_id in domains:
+            open_day(domain_id, today)
+        _begin_users(users, today)
+        return _reserve(first, domains, users, today, now, begun=True)
+
+
+class _NotBegun(Exception):
+    """Some domain or API user has no row of today yet."""
+
+
+def _reserve(
+    first: dict[int, InHand],
+    domains: list[int],
+    users: list[int],
+    today: dt.date,
+    now: dt.datetime,
+    begun: bool = False,
+) -> dict[int, str]:
     with transaction.atomic(), connection.cursor() as cursor:
         days = _lock_domains(cursor, domains, today)
-        counts = _lock_users(cursor, users, today)
+        left = _lock_users(cursor, users, today)
+        if not begun and (len(days) < len(domains) or len(left) < len(users)):
+            raise _NotBegun
         counted = _mark(cursor, list(first), today)
         over: dict[int, str] = {}
         by_domain: Counter[int] = Counter()
@@ -133,11 +154,11 @@ def reserve(batch: Sequence[InHand], *, now: dt.datetime) -> dict[int, str]:
             if one.message_id not in counted:
                 continue
             room, blocked = days.get(one.sender_domain_id, (0, ""))
-            quota = quotas.get(one.api_user_id)
+            users_room = left.get(one.api_user_id)
             if blocked:
                 over[one.message_id] = HeldBy.DOMAIN_BLOCKED
             elif by_domain[one.sender_domain_id] >= room or (
-                quota is not None and counts[one.api_user_id] + by_user[one.api_user_id] >= quota
+                users_room is not None and by_user[one.api_user_id] >= users_room
             ):
                 over[one.message_id] = HeldBy.QUOTA
             else:
@@ -168,20 +189,26 @@ def _lock_domains(cursor: Any, domain_ids: list[int], today: dt.date) -> dict[in
     return found
 
 
-def _lock_users(cursor: Any, user_ids: list[int], today: dt.date) -> Counter[int]:
-    # Sorted, so that two engines lock in the same order. A constraint on a deleted API user would fail the whole claim.
+def _lock_users(cursor: Any, user_ids: list[int], today: dt.date) -> dict[int, int | None]:
+    """API user → room left today; None: no quota."""
     cursor.execute(
-        "INSERT INTO delivery_apiuserday (api_user_id, day, attempted) "
-        "SELECT id, %s, 0 FROM console_apiuser WHERE id = ANY(%s) ORDER BY id "
-        "ON CONFLICT (api_user_id, day) DO NOTHING",
-        [today, user_ids],
-    )
-    cursor.execute(
-        "SELECT api_user_id, attempted FROM delivery_apiuserday WHERE api_user_id = ANY(%s) AND day = %s "
-        "ORDER BY api_user_id FOR UPDATE",
+        "SELECT d.api_user_id, u.daily_quota - d.attempted "
+        "FROM delivery_apiuserday d JOIN console_apiuser u ON u.id = d.api_user_id "
+        "WHERE d.api_user_id = ANY(%s) AND d.day = %s ORDER BY d.api_user_id FOR UPDATE OF d",
         [user_ids, today],
     )
-    return Counter(dict(cursor.fetchall()))
+    return dict(cursor.fetchall())
+
+
+def _begin_users(user_ids: list[int], today: dt.date) -> None:
+    """Rows of today for those that are there still."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO delivery_apiuserday (api_user_id, day, attempted) "
+            "SELECT id, %s, 0 FROM console_apiuser WHERE id = ANY(%s) ORDER BY id "
+            "ON CONFLICT (api_user_id, day) DO NOTHING",
+            [today, user_ids],
+        )
 
 
 def _mark(cursor: Any, message_ids: list[int], today: dt.date) -> set[int]:

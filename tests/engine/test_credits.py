@@ -234,3 +234,11 @@ def test_requests_side_by_side_never_spend_a_credit_twice() -> None:
     for thread in threads:
         thread.join()
     assert (Waiting.objects.filter(credit=True).count(), credits.left()) == (25, 0)
+
+
+def test_mail_that_a_failed_task_has_made_goes_on_when_credits_are_added() -> None:
+    give(0)
+    task = started(people(3), AddressFactory())
+    Task.objects.filter(pk=task.pk).update(status=TaskStatus.FAILED, pause_cause="")
+    give(3)
+    assert (jobs.go_on(), deliver_all()) == (3, 3)

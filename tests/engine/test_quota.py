@@ -316,3 +316,33 @@ def test_the_engine_holds_what_is_over_the_cap(outside: Simulator, sender: Any, 
     deliver()
     task.refresh_from_db()
     assert task.status == TaskStatus.DONE
+
+
+def test_mail_that_a_failed_task_has_made_goes_on_the_next_day_too(small: None) -> None:
+    task = started(people(8), AddressFactory())
+    Task.objects.filter(pk=task.pk).update(status=TaskStatus.FAILED)
+    assert work(MORNING) == {"delivered": 5, "quota": 3}
+    assert going_on.go_on(now=MORNING) == 0
+    assert going_on.go_on(now=MORNING + DAY) == 3
+    assert work(MORNING + DAY) == {"delivered": 3}
+
+
+def test_a_disabled_api_users_mail_goes_on_when_it_is_enabled_however_that_came_about() -> None:
+    user = ApiUser.console(ApiUser.Type.BATCH)
+    ApiUser.objects.filter(pk=user.pk).update(enabled=False)
+    started(people(4), AddressFactory())
+    other = ApiUser.console(ApiUser.Type.TRIGGER)
+    assert other.enabled
+    assert (work(MORNING), going_on.go_on(now=MORNING)) == ({}, 0)
+    ApiUser.objects.filter(pk=user.pk).update(enabled=True)
+    assert going_on.go_on(now=MORNING) == 4
+    assert work(MORNING) == {"delivered": 4}
+
+
+def test_nothing_is_taken_up_while_all_sending_is_stopped(small: None) -> None:
+    started(people(8), AddressFactory())
+    work(MORNING)
+    Account.objects.update(sending_stopped_at=MORNING)
+    assert going_on.go_on(now=MORNING + DAY) == 0
+    Account.objects.update(sending_stopped_at=None)
+    assert going_on.go_on(now=MORNING + DAY) == 3
