@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
     var = Path(tempfile.mkdtemp(prefix="posthorn-chaos-"))
-    os.environ |= {"POSTHORN_VAR": str(var), "POSTHORN_PORT": "18800", "DJANGO_SETTINGS_MODULE": "console.settings"}
+    os.environ |= {"POSTHORN_VAR": str(var), "POSTHORN_PORT": free_port(), "DJANGO_SETTINGS_MODULE": "console.settings"}
     os.environ.setdefault("LOG_LEVEL", "ERROR")
     for name in ("DATABASE_URL", "DNS_SERVERS", "MX_PORT"):
         os.environ.pop(name, None)
@@ -49,6 +50,12 @@ def main() -> None:
         shutil.rmtree(var, ignore_errors=True)
     print(json.dumps(figures))
     sys.exit(0 if figures["missing"] == 0 and figures["final"] == figures["requested"] else 1)
+
+
+def free_port() -> str:
+    """Of a run of ports that nobody else uses just now: the simulator's are counted from it."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return str(probe.getsockname()[1] % 20_000 + 20_000)
 
 
 class Chaos:
