@@ -1,4 +1,4 @@
-"""What an engine counts of its own mail for the queue page. Lives in the settling thread."""
+"""What an engine counts of its own mail for the pages of queues and sending IPs. Lives in the settling thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from delivery.models import Status
 from delivery.models.status import FINAL
-from delivery.services import flow
+from delivery.services import flow, preflight, quota
 
 if TYPE_CHECKING:
     from delivery.engine.settle import Settled
@@ -20,6 +20,8 @@ class Tally:
     def __init__(self, worker: int) -> None:
         self.worker = worker
         self._counts: dict[tuple[dt.datetime, int, int], flow.Count] = {}
+        # Sending IP → attempts and mails taken.
+        self._ips: dict[str, tuple[int, int]] = {}
 
     def add(self, settled: Iterable[Settled], *, now: dt.datetime) -> None:
         """Count what became of these; they are settled already."""
@@ -32,8 +34,11 @@ class Tally:
             count = self._counts.get(key)
             if count is None:
                 count = self._counts[key] = flow.Count(*key)
-            if tried:
+            if one.exchange is not None:
                 count.tried += 1
+                if ip := one.exchange.remote_ip and one.exchange.local_ip:
+                    before, taken = self._ips.get(ip, (0, 0))
+                    self._ips[ip] = before + 1, taken + (one.status in (Status.DELIVERED, Status.SENT))
                 count.reply = one.last_reply[:200].replace("\x00", "") or count.reply
             if final:
                 count.left += 1
@@ -48,3 +53,6 @@ class Tally:
         flow.write([self._counts[key] for key in over], worker=self.worker)
         for key in over:
             del self._counts[key]
+        if self._ips and (over or everything):
+            preflight.count(self._ips, day=quota.local_day(now))
+            self._ips = {}

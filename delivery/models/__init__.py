@@ -7,7 +7,7 @@ from delivery.models.figures import ApiUserDay, DomainDay
 from delivery.models.flow import Flow, LookedAt, Standing
 from delivery.models.group import GroupImport, Recipient, RecipientGroup
 from delivery.models.message import Attempt, Message
-from delivery.models.preflight import IpCheck
+from delivery.models.preflight import IpCheck, IpDay
 from delivery.models.queue import LimitGroup, Queue, QueuePause, ReceivingDomain, Share, Site, Waiting, Worker
 from delivery.models.relay import Relay
 from delivery.models.status import HeldBy, PauseCause, Reason, Status, TaskStatus
@@ -26,6 +26,7 @@ __all__ = [
     "GroupImport",
     "HeldBy",
     "IpCheck",
+    "IpDay",
     "LimitGroup",
     "LookedAt",
     "Message",

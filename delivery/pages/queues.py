@@ -130,6 +130,10 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
 def recover(request: HttpRequest, pk: int) -> HttpResponse:
     queue = get_object_or_404(_queues(), pk=pk)
     group_id, domain = queue.receiving_domain.limit_group_id, queue.receiving_domain.name
+    shown = Standing.objects.filter(pk=pk).select_related("pause").first()
+    if shown is not None and shown.pause is not None and shown.pause.limit_group_id != group_id:
+        # Its mail waits for a relay.
+        pauses.recover(shown.pause.limit_group_id, now=timezone.now(), most=WOKEN_AT_ONCE)
     woken = pauses.recover(group_id, now=timezone.now(), most=WOKEN_AT_ONCE)
     if woken >= WOKEN_AT_ONCE:
         async_task("delivery.jobs.wake_group", group_id, cluster="jobs")

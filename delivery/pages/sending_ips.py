@@ -15,7 +15,7 @@ from console.badges import Badge
 from console.menu import Section, Trouble
 from console.registry import Page, register
 from delivery.models import IpCheck
-from delivery.services import preflight
+from delivery.services import preflight, quota
 from delivery.services.preflight_words import ABOUT, Words, words
 
 STATES = {
@@ -42,11 +42,15 @@ class Shown:
     check: IpCheck | None
     lines: list[Line]
     refusals: list[preflight.Refusal]
+    # Today: attempts, and mails taken.
+    tried: int
+    taken: int
 
 
 def _shown(ips: list[str]) -> list[Shown]:
     checks = {check.ip: check for check in IpCheck.objects.filter(ip__in=ips)}
     refused = preflight.refusals(ips, now=timezone.now())
+    today = preflight.counted(ips, day=quota.local_day(timezone.now()))
     shown = []
     for ip in ips:
         check = checks.get(ip)
@@ -55,7 +59,7 @@ def _shown(ips: list[str]) -> list[Shown]:
         if refused[ip]:
             badge = STATES["bad"].but(gettext_lazy("refused by providers"))
         lines = [Line(str(ABOUT[one.about]), STATES[one.state], words(one)) for one in findings]
-        shown.append(Shown(ip, badge, check, lines, refused[ip]))
+        shown.append(Shown(ip, badge, check, lines, refused[ip], *today[ip]))
     return shown
 
 

@@ -12,7 +12,7 @@ import ipaddress
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
@@ -20,11 +20,11 @@ from typing import Final, Literal
 import dns.resolver
 import dns.reversename
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from delivery.dns import Answer, lookup, make_resolver
 from delivery.engine.wire import readable
-from delivery.models import IpCheck, QueuePause
+from delivery.models import IpCheck, IpDay, QueuePause
 
 About = Literal["ehlo", "reverse", "port25"]
 State = Literal["ok", "warn", "bad"]
@@ -123,6 +123,32 @@ def refusals(ips: Sequence[str], *, now: dt.datetime) -> dict[str, list[Refusal]
     for row in rows[: REFUSALS_SHOWN * max(1, len(ips))]:
         if len(found[row.sending_ip]) < REFUSALS_SHOWN:
             found[row.sending_ip].append(Refusal(row.limit_group.name.partition(":")[2], row.said, row.paused_until))
+    return found
+
+
+# --- what goes out
+
+
+def count(ips: Mapping[str, tuple[int, int]], *, day: dt.date) -> None:
+    """Add to the day: IP → (tried, taken)."""
+    rows = sorted((ip, *counts) for ip, counts in ips.items())  # sorted: two workers lock in the same order
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO delivery_ipday AS d (ip, day, tried, taken) "
+            "SELECT v.ip, %s, v.tried, v.taken FROM unnest(%s::text[], %s::int[], %s::int[]) AS v(ip, tried, taken) "
+            "ON CONFLICT (ip, day) DO UPDATE SET tried = d.tried + excluded.tried, taken = d.taken + excluded.taken",
+            [day, [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]],
+        )
+
+
+def counted(ips: Sequence[str], *, day: dt.date) -> dict[str, tuple[int, int]]:
+    """IP → (tried, taken) on that day; the system's own is whatever is not of the others."""
+    found = dict.fromkeys(ips, (0, 0))
+    for row in IpDay.objects.filter(day=day):
+        ip = row.ip if row.ip in found else ""
+        if ip in found:
+            tried, taken = found[ip]
+            found[ip] = (tried + row.tried, taken + row.taken)
     return found
 
 

@@ -71,7 +71,8 @@ def _take(cursor: Any, now: dt.datetime) -> None:
         WITH waits AS (
             SELECT queue_id, count(*) AS waiting, count(*) FILTER (WHERE state = 1) AS later,
                    count(*) FILTER (WHERE state = 2) AS held, count(*) FILTER (WHERE state IN (0, 3)) AS moving,
-                   min(due) FILTER (WHERE state = 1) AS next_due
+                   min(due) FILTER (WHERE state = 1) AS next_due,
+                   CASE WHEN min(limit_group_id) = max(limit_group_id) THEN min(limit_group_id) END AS group_id
             FROM delivery_waiting GROUP BY queue_id
         ), moves AS (
             SELECT queue_id, {windows}, sum(tried) AS tried,
@@ -102,8 +103,9 @@ def _take(cursor: Any, now: dt.datetime) -> None:
             JOIN delivery_queue q ON q.id = shown.queue_id
             JOIN delivery_receivingdomain d ON d.id = q.receiving_domain_id
             LEFT JOIN waits w ON w.queue_id = q.id LEFT JOIN moves m ON m.queue_id = q.id
-            LEFT JOIN paused p ON p.limit_group_id = d.limit_group_id
-            LEFT JOIN slow s ON s.limit_group_id = d.limit_group_id
+            -- Mail for a relay waits in the relay's group and not in that of its domain.
+            LEFT JOIN paused p ON p.limit_group_id = coalesce(w.group_id, d.limit_group_id)
+            LEFT JOIN slow s ON s.limit_group_id = coalesce(w.group_id, d.limit_group_id)
         ), gone AS (
             DELETE FROM delivery_standing WHERE queue_id NOT IN (SELECT queue_id FROM fresh)
         )

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from delivery.models import IpCheck, LimitGroup, QueuePause
-from delivery.services import preflight
+from delivery.services import preflight, quota
 from delivery.services.preflight_words import words
 from delivery.simulator.server import Simulator, running_simulator
 from tests.engine.dns_server import DnsServer
@@ -198,6 +198,18 @@ def test_an_administrator_checks_at_a_click_and_others_only_look(
     page = administrator.post("/sending-ips/check/", follow=True).content.decode()
     assert "mail can leave from every sending IP" in page
     assert "In order" in page
+
+
+@pytest.mark.django_db
+def test_mail_of_today_is_counted_by_ip(settings: Any, administrator: Any) -> None:
+    settings.SENDING_IPS = ["192.0.2.5", "192.0.2.6"]
+    day = quota.local_day(timezone.now())
+    preflight.count({"192.0.2.5": (3, 2), "192.0.2.9": (1, 1)}, day=day)
+    preflight.count({"192.0.2.5": (1, 1)}, day=day)
+    preflight.count({"192.0.2.5": (50, 50)}, day=day - dt.timedelta(days=1))
+    assert preflight.counted(["192.0.2.5", "192.0.2.6"], day=day) == {"192.0.2.5": (4, 3), "192.0.2.6": (0, 0)}
+    assert preflight.counted([""], day=day) == {"": (5, 4)}
+    assert "3 taken at 4 attempts" in administrator.get("/sending-ips/").content.decode()
 
 
 def test_every_finding_has_words() -> None:

@@ -19,8 +19,19 @@ from aiosmtpd.smtp import AuthResult, Envelope
 from django.utils import timezone
 
 from delivery.engine import run
-from delivery.models import Attempt, LimitGroup, Message, QueuePause, Relay, SenderAddress, Status, Waiting
-from delivery.services import domains, pauses, relays
+from delivery.models import (
+    Attempt,
+    IpDay,
+    LimitGroup,
+    Message,
+    QueuePause,
+    Relay,
+    SenderAddress,
+    Standing,
+    Status,
+    Waiting,
+)
+from delivery.services import domains, pauses, relays, standing
 from delivery.simulator.server import Simulator, running_simulator
 from tests.engine.smtp_server import Server
 from tests.engine.world import deliver, fates, started, taken
@@ -127,6 +138,8 @@ def test_a_relay_takes_everything_encrypted_and_logged_in_and_the_mail_is_sent(
         assert attempt.certificate.endswith(", checked")
         assert "secret" not in str(attempt.conversation)
     assert not LimitGroup.objects.filter(name__startswith="mx:").exists()
+    day = IpDay.objects.get()
+    assert (day.ip, day.tried, day.taken) == ("127.0.0.1", len(PEOPLE), len(PEOPLE))
 
 
 def test_a_relay_that_offers_dsn_is_asked_for_failures_under_the_mails_own_token(sender: SenderAddress) -> None:
@@ -150,6 +163,8 @@ def test_a_login_that_the_relay_refuses_costs_no_mail_and_goes_on_once_it_is_men
         assert "535" in pause.said
         assert statuses() == {"sending"}
         assert Waiting.objects.get().attempts == 0
+        standing.look(now=timezone.now(), force=True)
+        assert Standing.objects.get().pause == pause  # the queue page says why, too
 
         through(sender, server.port, login="posthorn", password="secret")
         deliver()
