@@ -240,7 +240,8 @@ def count_ends(ends: Iterable[tuple[int, dt.date | None, str, str]]) -> None:
     for domain_id, day, status, reason in ends:
         if day is None:
             continue
-        if status == Status.DELIVERED:
+        # What a relay has taken is as good as delivered until it says otherwise: nobody has refused it.
+        if status in (Status.DELIVERED, Status.SENT):
             summed[domain_id, day, "delivered"] += 1
         elif reason == Reason.SPAM:
             summed[domain_id, day, "spam"] += 1
