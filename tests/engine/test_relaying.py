@@ -21,6 +21,7 @@ from django.utils import timezone
 from delivery.engine import run
 from delivery.models import (
     Attempt,
+    DomainDay,
     IpDay,
     LimitGroup,
     Message,
@@ -138,6 +139,8 @@ def test_a_relay_takes_everything_encrypted_and_logged_in_and_the_mail_is_sent(
         assert attempt.certificate.endswith(", checked")
         assert "secret" not in str(attempt.conversation)
     assert not LimitGroup.objects.filter(name__startswith="mx:").exists()
+    warmed = DomainDay.objects.get(domain=sender.domain)
+    assert (warmed.attempted, warmed.delivered) == (len(PEOPLE), len(PEOPLE))
     day = IpDay.objects.get()
     assert (day.ip, day.tried, day.taken) == ("127.0.0.1", len(PEOPLE), len(PEOPLE))
 
