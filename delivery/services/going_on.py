@@ -21,7 +21,7 @@ from delivery.services.tasks import TaskRefused
 
 DAILY = (HeldBy.QUOTA, HeldBy.DOMAIN_BLOCKED)
 CAUSES = {HeldBy.QUOTA: PauseCause.QUOTA, HeldBy.DOMAIN_BLOCKED: PauseCause.DOMAIN}
-# Mail of failed and stopped tasks that was begun goes its way, too.
+# Mail of failed and stopped tasks that was begun goes its way, too; and what has a credit, while others want one.
 UNDER_WAY = (TaskStatus.SENDING, TaskStatus.FAILED, TaskStatus.STOPPED)
 # Taken up beyond what may go: the engine meets the cap with it and pauses the task again at once.
 MARGIN = 300
@@ -48,7 +48,7 @@ def go_on(*, now: dt.datetime) -> int:
     quota.open_days(now=now)
     if Account.current().sending_stopped_at is not None:
         return 0
-    return _paused_tasks(now) + _tasks_held_in_part(now) + _regular(now) + _without_credits(now) + _enabled_again()
+    return _enabled_again() + _without_credits(now) + _paused_tasks(now) + _tasks_held_in_part(now) + _regular(now)
 
 
 def _paused_tasks(now: dt.datetime) -> int:
@@ -76,10 +76,11 @@ def _tasks_held_in_part(now: dt.datetime) -> int:
             """
             SELECT t.id, coalesce(s.count, 0) FROM delivery_task t
             LEFT JOIN delivery_taskcount s ON s.task_id = t.id AND s.status = 'sending'
-            WHERE t.status = ANY(%s) AND t.ended_at IS NULL AND EXISTS (SELECT FROM delivery_waiting w
+            WHERE (t.status = ANY(%s) OR t.status = %s AND t.pause_cause = %s) AND t.ended_at IS NULL
+                AND EXISTS (SELECT FROM delivery_waiting w
                 WHERE w.task_id = t.id AND w.state = 2 AND w.held_by = ANY(%s))
             """,
-            [list(UNDER_WAY), list(DAILY)],
+            [list(UNDER_WAY), TaskStatus.PAUSED, PauseCause.CREDITS, list(DAILY)],
         )
         under_way = dict(cursor.fetchall())
     for task in Task.objects.filter(pk__in=under_way).select_related("api_user"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import threading
 from collections import Counter
@@ -16,7 +17,7 @@ from delivery.engine.claim import Claimed
 from delivery.engine.settle import Settled, settle
 from delivery.engine.types import Verdict
 from delivery.models import CreditEntry, HeldBy, Message, PauseCause, Reason, Status, Task, TaskStatus, Waiting
-from delivery.services import credits, going_on, holding, tasks
+from delivery.services import credits, going_on, holding, tasks, warmup
 from delivery.services.regular import NewRegular, send_regular
 from suppression import services as suppression
 from tests.engine.world import claim_all, delivered, exchange, group_of, started
@@ -242,3 +243,32 @@ def test_mail_that_a_failed_task_has_made_goes_on_when_credits_are_added() -> No
     Task.objects.filter(pk=task.pk).update(status=TaskStatus.FAILED, pause_cause="")
     give(3)
     assert (jobs.go_on(), deliver_all()) == (3, 3)
+
+
+def test_a_task_may_be_short_of_both_quota_and_credits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warmup, "CAPS", tuple(one // 100 for one in warmup.CAPS))
+    give(8)
+    task = started(people(10), AddressFactory())
+    now = timezone.now()
+
+    def work() -> Counter[str]:
+        batch = claim_all()
+        over = going_on.over_quota(batch, now=now)
+        settle(
+            [
+                Settled(one, Status.HELD, held_by=over[one.message_id]) if one.message_id in over else delivered(one)
+                for one in batch
+            ],
+            now=now,
+        )
+        return Counter(Message.objects.values_list("status", "held_by"))
+
+    assert work() == {("delivered", ""): 5, ("held", HeldBy.QUOTA): 3, ("held", HeldBy.CREDITS): 2}
+    assert state(task) == (TaskStatus.PAUSED, PauseCause.CREDITS)
+    now += dt.timedelta(days=1)
+    assert going_on.go_on(now=now) == 3
+    assert work() == {("delivered", ""): 8, ("held", HeldBy.CREDITS): 2}
+    give(2)
+    assert going_on.go_on(now=now) == 2
+    work()
+    assert (state(task)[0], credits.left()) == (TaskStatus.DONE, 0)
