@@ -39,6 +39,7 @@ check: install-dev
 	$(BIN)/mypy .
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --fail-level WARNING
+	$(BIN)/python manage.py check_rules
 
 # Needs uv on the PATH. Hashes, no URLs, every platform.
 lock:

@@ -127,8 +127,8 @@ class TaskForm(forms.Form):
         help_text=gettext_lazy("Empty: until you stop it."),
         error_messages={"invalid": gettext_lazy("Enter a day, as 2026-11-30.")},
     )
-    window_opens = _clock(gettext_lazy("From"))
-    window_closes = _clock(gettext_lazy("To"))
+    window_opens = _clock(gettext_lazy("Opens at"))
+    window_closes = _clock(gettext_lazy("Closes at"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
