@@ -27,6 +27,8 @@ log = structlog.get_logger()
 # lease ends.
 FRESH_SECONDS = 1.0
 RENEW_SECONDS = 5.0
+# Mails in hand for each connection: what is composed, on the wire and being written down, or the wire would wait.
+IN_HAND_PER_CONNECTION = 60
 
 
 @dataclass
@@ -72,7 +74,9 @@ class Permits:
         most = 0
         for ip in self.ips:
             limits = self.known[group, ip].limits
-            most += min(limits.connections * 25, int(limits.rate * 4) + 2 if limits.rate else 1_000_000)
+            most += min(
+                limits.connections * IN_HAND_PER_CONNECTION, int(limits.rate * 4) + 2 if limits.rate else 1_000_000
+            )
         return most
 
     def too_much(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> Callable[[], None] | None:

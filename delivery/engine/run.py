@@ -40,9 +40,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 # Bounds: messages and bytes between claim and settle.
-IN_FLIGHT = 600
+IN_FLIGHT = 1200
 BYTES_IN_FLIGHT = 48 * 2**20
-CLAIM_AT_ONCE = 300
+CLAIM_AT_ONCE = 400
 # Mail is composed and signed in bundles: going to a thread costs as much as composing one.
 BUNDLE = 24
 # An engine without work ends itself; the supervisor starts another when mail is due.
@@ -53,6 +53,7 @@ WAKE_SECONDS = 0.5
 # An end in order: lookups, then what is on the wire, then settling; the last two have their share of the whole.
 LANE_SECONDS = 0.1
 LANES_KEPT = 1000
+NOT_READ = Verdict("deferred", "server_error", "message", "not_read")
 STOP_SECONDS = 15.0
 LOOKUP_SECONDS = 3.0
 SETTLING_SECONDS = 3.0
@@ -297,8 +298,18 @@ class Engine:
             self._give_back(ready.claimed)
             return
         reply = exchange.reply
-        verdict = classify(reply.code, reply.enhanced, reply.text, reply.phase)
-        self._decided(ready.claimed, exchange, hop.judge(verdict, exchange, how), how)
+        try:
+            verdict = classify(reply.code, reply.enhanced, reply.text, reply.phase)
+            self._decided(ready.claimed, exchange, hop.judge(verdict, exchange, how), how)
+        except Exception:
+            # Whatever is wrong with our reading: mail that was taken must not be sent again for it.
+            log.exception("answer_not_read", message=ready.claimed.message_id, reply=reply.text)
+            taken = 200 <= reply.code < 300 and reply.phase is Phase.DOT
+            plain = Verdict("delivered", "", "message", "taken") if taken else NOT_READ
+            hours, now, relayed = self.store.account.retry_hours, timezone.now(), bool(how.relay)
+            self.settler.put(
+                decide(ready.claimed, exchange, plain, now=now, retry_hours=hours, simulator=False, relayed=relayed)
+            )
 
     def _decided(self, one: Claimed, exchange: Exchange, verdict: Verdict, how: Hop) -> None:
         simulator = retry.is_simulated(one.receiving_domain)

@@ -99,8 +99,11 @@ def part_send(figures: Figures, messages: int) -> None:
         world.send_and_wait(sender, template, world.filled_group("warm", 500, domains=1))
         for name, domains in (("send", 1), ("send_50_domains", 50)):
             group = world.filled_group(name, messages, domains=domains)
+            before_cpu = world.cpu_seconds(supervisor)
             seconds = world.send_and_wait(sender, template, group)
             figures[f"{name}_per_s"] = round(messages / seconds)
+            for part, spent in world.cpu_seconds(supervisor).items():
+                figures[f"{name}_{part}_cpu_ms"] = round(1000 * (spent - before_cpu.get(part, 0)) / messages, 3)
         peaks = world.peaks(supervisor)
     finally:
         supervisor.stop()

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from console import ids
+from console import database, ids
 from console.models import ApiUser
 from console.supervisor import Supervisor
 from delivery.models import RecipientGroup, SenderAddress, SenderDomain, Task, Template, TemplateVersion
@@ -138,6 +138,25 @@ def peaks(supervisor: Supervisor) -> dict[str, float]:
         for process in [psutil.Process(part.process.pid), *psutil.Process(part.process.pid).children(recursive=True)]:
             found[part.name] = max(found.get(part.name, 0.0), _peak(process.pid))
     return found
+
+
+def cpu_seconds(supervisor: Supervisor) -> dict[str, float]:
+    """Processor time that each part, and PostgreSQL, has used so far."""
+    roots = {part.name: part.process.pid for part in supervisor.parts if part.process is not None}
+    roots["postgres"] = int((database.PGDATA / "postmaster.pid").read_text().split()[0])
+    found: dict[str, float] = {}
+    for name, pid in roots.items():
+        root = psutil.Process(pid)
+        found[name] = sum(_cpu(process) for process in [root, *root.children(recursive=True)])
+    return found
+
+
+def _cpu(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
 
 
 def _peak(pid: int) -> float:
