@@ -26,7 +26,7 @@ def fill(page: Page, first: dt.datetime) -> None:
     page.get_by_text("Recurring", exact=True).click()
     page.get_by_label("Start time").fill(f"{first:%Y-%m-%dT%H:%M}")
     page.get_by_label("Recurrence").fill("7")
-    page.get_by_label("To", exact=True).fill("18:00")
+    page.get_by_label("Closes at").fill("18:00")
     page.get_by_role("button", name="Check and go on").click()
 
 
