@@ -90,7 +90,8 @@ def part_send(figures: Figures, messages: int) -> None:
     from console.supervisor import Supervisor
 
     before = rsa_rate()
-    supervisor = Supervisor(["simulator", "jobs", "deliver"])
+    supervisor = Supervisor(["simulator", "jobs", "deliver", "web"])
+    call_command("collectstatic", verbosity=0, interactive=False)
     supervisor.start()
     watcher = threading.Thread(target=supervisor.run, daemon=True)
     watcher.start()

@@ -129,23 +129,25 @@ def send_and_wait(sender_address: SenderAddress, body: Template, group: Recipien
     raise RuntimeError(f"Not done after {limit} s: {tasks.counts_of([task.pk])}")
 
 
+def _roots(supervisor: Supervisor) -> dict[str, int]:
+    """The first process of each part, and of PostgreSQL."""
+    roots = {part.name: part.process.pid for part in supervisor.parts if part.process is not None}
+    return {**roots, "postgres": int((database.PGDATA / "postmaster.pid").read_text().split()[0])}
+
+
 def peaks(supervisor: Supervisor) -> dict[str, float]:
-    """Peak memory in MB of the largest process of each part, and of PostgreSQL's largest."""
+    """Peak memory in MB of the largest process of each part (PostgreSQL's holds the shared buffers that it touched)."""
     found: dict[str, float] = {}
-    for part in supervisor.parts:
-        if part.process is None:
-            continue
-        for process in [psutil.Process(part.process.pid), *psutil.Process(part.process.pid).children(recursive=True)]:
-            found[part.name] = max(found.get(part.name, 0.0), _peak(process.pid))
+    for name, pid in _roots(supervisor).items():
+        root = psutil.Process(pid)
+        found[name] = max(_peak(process.pid) for process in [root, *root.children(recursive=True)])
     return found
 
 
 def cpu_seconds(supervisor: Supervisor) -> dict[str, float]:
     """Processor time that each part, and PostgreSQL, has used so far."""
-    roots = {part.name: part.process.pid for part in supervisor.parts if part.process is not None}
-    roots["postgres"] = int((database.PGDATA / "postmaster.pid").read_text().split()[0])
     found: dict[str, float] = {}
-    for name, pid in roots.items():
+    for name, pid in _roots(supervisor).items():
         root = psutil.Process(pid)
         found[name] = sum(_cpu(process) for process in [root, *root.children(recursive=True)])
     return found
