@@ -18,8 +18,13 @@ def supervisor() -> str:
     return os.environ.get("POSTHORN_SUPERVISOR") or own_name()
 
 
+def host() -> str:
+    """This machine, as it stands in the names of supervisors and workers."""
+    return socket.gethostname()[-32:]
+
+
 def own_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"[-40:]
+    return f"{host()}:{os.getpid()}"
 
 
 def beat(part: str) -> None:

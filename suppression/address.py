@@ -107,6 +107,12 @@ def parse(text: str) -> Address:
     return _parse_closely(text)
 
 
+def key_of(canonical: str) -> str:
+    """The key of an address that was made canonical when it entered (Address.canonical); nothing is checked again."""
+    local, _at, domain = canonical.rpartition("@")
+    return Address(local, domain).key
+
+
 def is_address(text: str) -> bool:
     """Whether `parse` would take it."""
     try:

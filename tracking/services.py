@@ -109,7 +109,7 @@ def unsubscribe(message_id: int, visitor: Visitor, *, now: dt.datetime, one_clic
         if used and (not message.sends or is_unsubscribed(message)):
             return Unsubscribed(message, changed=False)
         if message.sends:
-            suppression.unsubscribe(address.parse(message.recipient).key, api_user_id=message.api_user_id, now=now)
+            suppression.unsubscribe(address.key_of(message.recipient), api_user_id=message.api_user_id, now=now)
         Event.objects.create(
             message_id=message.pk,
             kind=Event.Kind.UNSUBSCRIBE,
@@ -123,5 +123,5 @@ def unsubscribe(message_id: int, visitor: Visitor, *, now: dt.datetime, one_clic
 def is_unsubscribed(message: Message) -> bool:
     """Whether the message's recipient is on the unsubscriptions of the API user that sent it."""
     return Entry.objects.filter(
-        key=address.parse(message.recipient).key, list=Entry.List.UNSUBSCRIPTION, api_user_id=message.api_user_id
+        key=address.key_of(message.recipient), list=Entry.List.UNSUBSCRIPTION, api_user_id=message.api_user_id
     ).exists()

@@ -35,6 +35,7 @@ from delivery.engine.ways import Ways
 from delivery.models import Status
 from delivery.services import going_on
 from suppression import services as suppression
+from suppression.address import key_of
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -161,7 +162,8 @@ class Engine:
             return []
         waiting = claim.groups_with_mail()
         # What is on its way keeps its permits, too.
-        busy = [group for group, count in self.in_hand.items() if count and group not in waiting]
+        # (A list first: the loop adds to it meanwhile.)
+        busy = [group for group, count in list(self.in_hand.items()) if count and group not in waiting]
         free = set(self.permits.refresh(waiting + busy, workers=self.workers)) & set(waiting)
         wanted = {group: self.permits.room(group) - self.in_hand[group] for group in free}
         wanted = {group: number for group, number in wanted.items() if number > 0}
@@ -189,10 +191,10 @@ class Engine:
             else:
                 by_user[one.api_user_id].append(one)
         for user_id, theirs in by_user.items():
-            keys = {one.recipient.lower() for one in theirs}
-            stops = suppression.stopped(keys, api_user_id=user_id, now=timezone.now())
+            keys = {one.message_id: key_of(one.recipient) for one in theirs}
+            stops = suppression.stopped(set(keys.values()), api_user_id=user_id, now=timezone.now())
             for one in theirs:
-                if stop := stops.get(one.recipient.lower()):
+                if stop := stops.get(keys[one.message_id]):
                     self._set_aside(Settled(one, Status.INVALID, reason=stop.reason, last_reply=stop.text))
                 else:
                     kept.append(one)

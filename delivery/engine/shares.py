@@ -9,13 +9,14 @@ unless the supervisor has seen its process end.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
 from django.db import connection, transaction
+
+from console import heartbeat
 
 WORKER_LEASE_SECONDS = 10
 SHARE_LEASE_SECONDS = 15
@@ -81,9 +82,8 @@ def reap() -> int:
 
 
 def _is_ours(name: str) -> bool:
-    return name.rpartition("/")[0].rpartition(":")[0] == socket.gethostname()[-33:] or name.startswith(
-        f"{socket.gethostname()}:"
-    )
+    """`name` is `host:supervisor/process`, as the engine makes it."""
+    return name.rpartition("/")[0].rpartition(":")[0] == heartbeat.host()
 
 
 def _process_lives(name: str) -> bool:
