@@ -29,7 +29,7 @@ from delivery.engine.lane import Lane, Ready, outside, unreachable
 from delivery.engine.permits import FRESH_SECONDS, Permits
 from delivery.engine.settle import Settled, decide
 from delivery.engine.settler import Report, Settler, hang_up
-from delivery.engine.store import Store
+from delivery.engine.store import NotReady, Store
 from delivery.engine.types import Exchange, Hop, Phase, Verdict
 from delivery.engine.ways import Ways
 from delivery.models import Status
@@ -260,11 +260,13 @@ class Engine:
             composed = await self._in(self.composing, self._compose, part)
             for one, ready in zip(part, composed, strict=True):
                 rest.popleft()
-                if ready is None:
+                if ready is NotReady.LATER:
+                    self._give_back(one)
+                elif ready is NotReady.UNFIT:
                     self._cannot_compose(one)
-                    continue
-                self.bytes_in_flight += len(ready.content)
-                lane.put(ready)
+                else:
+                    self.bytes_in_flight += len(ready.content)
+                    lane.put(ready)
 
     def _lane(self, way: sites.Route, how: Hop, sending_ip: str) -> Lane:
         permit = self.permits.known[way.limit_group_id, sending_ip]
@@ -288,8 +290,8 @@ class Engine:
                 elif not lane.running and len(self.lanes) > LANES_KEPT:
                     del self.lanes[key]
 
-    def _compose(self, bundle: Sequence[Claimed]) -> list[Ready | None]:
-        """In a composing thread. None for a message whose template is not there or can't be filled."""
+    def _compose(self, bundle: Sequence[Claimed]) -> list[Ready | NotReady]:
+        """In a composing thread."""
         return [self.store.ready(one) for one in bundle]
 
     # --- classify, settle
@@ -344,7 +346,7 @@ class Engine:
         self.settler.put(Settled(one, Status.SENDING))
 
     def _cannot_compose(self, one: Claimed) -> None:
-        text = "This mail could not be composed: its template or signing key is not there, or the template is broken."
+        text = "This mail could not be composed: its template is gone or broken."
         self.settler.put(Settled(one, Status.INVALID, reason="other", last_reply=text))
 
     def _settled(self, batch: Sequence[Settled]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 
 import structlog
 from cryptography.fernet import InvalidToken
@@ -44,12 +45,22 @@ class TaskFacts:
     window: SendWindow | None = None
 
 
+class NotReady(Enum):
+    """Why a mail could not be composed."""
+
+    # What it needs changed since it was claimed: the next claim looks anew, and holds it if it must.
+    LATER = "later"
+    # Its template is gone or can't be filled, and never will be.
+    UNFIT = "unfit"
+
+
 @dataclass
 class Store:
     """One engine's memory."""
 
     tokens: Tokens = field(default_factory=lambda: Tokens(settings.TOKEN_KEYS))
-    composers: dict[tuple[int, bool], Composer] = field(default_factory=dict)
+    # None: a version that is gone or can't be filled. What is merely not here was put out for others, and comes again.
+    composers: dict[tuple[int, bool], Composer | None] = field(default_factory=dict)
     tasks: dict[int, TaskFacts] = field(default_factory=dict)
     signers: dict[int, Signer | None] = field(default_factory=dict)
     api_users: dict[int, ApiUser] = field(default_factory=dict)
@@ -82,15 +93,17 @@ class Store:
                 self.tasks[task.pk] = TaskFacts(task.defaults, f"g{task.group_id or 0}.{host}", task.window)
         self._load_composers({(one.version_id, self.is_batch(one)) for one in batch} - self.composers.keys())
 
-    def ready(self, one: Claimed) -> Ready | None:
-        """The mail, composed and signed; None when its template or key is not there, or it can't be filled. For any
-        thread: it asks nothing of the database."""
+    def ready(self, one: Claimed) -> Ready | NotReady:
+        """The mail, composed and signed, or why not. For any thread: it asks nothing of the database."""
         user = self.api_users.get(one.api_user_id)
         signer = self.signers.get(one.sender_domain_id)
-        composer = self.composers.get((one.version_id, self.is_batch(one)))
+        key = (one.version_id, self.is_batch(one))
+        composer = self.composers.get(key)
         task = self.tasks.get(one.task_id) if one.task_id is not None else None
-        if user is None or signer is None or composer is None:
-            return None
+        if user is None or signer is None or key not in self.composers:
+            return NotReady.LATER
+        if composer is None:
+            return NotReady.UNFIT
         try:
             now = time.time()
             composed = composer.compose(letter(one, user, self.account, task), now)
@@ -98,7 +111,7 @@ class Store:
         except Exception:
             # One mail that cannot be built must not stop the others; its row says so.
             log.exception("compose_failed", message=one.message_id)
-            return None
+            return NotReady.UNFIT
         token = self.tokens.bounce(one.message_id)
         domain = one.sender.rpartition("@")[2]
         return Ready(one, f"b+{token}@bounce.{domain}", composed.as_bytes(signature), composed.smtputf8)
@@ -135,6 +148,7 @@ class Store:
             self.composers.pop(next(iter(self.composers)))
         versions = TemplateVersion.objects.in_bulk({version_id for version_id, _batch in wanted})
         for version_id, batch in wanted:
+            self.composers[version_id, batch] = None
             if version := versions.get(version_id):
                 try:
                     self.composers[version_id, batch] = composer_of(version, batch=batch, tokens=self.tokens)
