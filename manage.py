@@ -17,6 +17,10 @@ def main() -> None:
         from console import database
 
         database.ensure_running()
+    if command == "qcluster":
+        from console import leash
+
+        leash.hold()
     execute_from_command_line(sys.argv)
 
 
