@@ -17,6 +17,12 @@ class Event(models.Model):
         OPEN = "open", _("Opened")
         CLICK = "click", _("Clicked")
         UNSUBSCRIBE = "unsubscribe", _("Unsubscribed")
+        RESUBSCRIBE = "resubscribe", _("Unsubscription taken back")
+        COMPLAINT = "complaint", _("Reported as spam")
+        BOUNCE = "bounce", _("Bounce mail")
+        DELAY = "delay", _("Delay warning")
+        SUCCESS = "success", _("Success notice")
+        REPLY = "reply", _("Automatic reply")
 
     partition_by = "id"
 
@@ -26,6 +32,10 @@ class Event(models.Model):
     link = models.TextField(blank=True)
     ip = models.GenericIPAddressField(null=True)
     user_agent = models.TextField(blank=True)
+    # The program that the user agent names, as people know it.
+    client = models.TextField(blank=True, default="", db_default="")
+    # Of opens and clicks: the rule by which it was a machine; empty: a person, as far as can be told.
+    automatic = models.TextField(blank=True, default="", db_default="")
     detail: models.JSONField[Any, Any] = models.JSONField(default=dict)
 
     class Meta:

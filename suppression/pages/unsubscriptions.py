@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import F, Func, QuerySet, TextField, Value
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -44,8 +44,7 @@ class EntryTable(Table):
 
 
 def entries() -> QuerySet[Any]:
-    domain = Func(F("key"), Value("@"), Value(2), function="split_part", output_field=TextField())
-    return Entry.objects.filter(list=Entry.List.UNSUBSCRIPTION).select_related("api_user").annotate(domain=domain)
+    return Entry.objects.filter(list=Entry.List.UNSUBSCRIPTION).select_related("api_user")
 
 
 def delete(rows: QuerySet[Any], request: HttpRequest) -> str:
