@@ -8,7 +8,6 @@ from console.registry import Page, register
 from tracking import public
 
 register(
-    Page(name="unsubscribe", route="u/<str:token>", view=public.unsubscribe, title=_("Unsubscribe"), public=True),
     Page(
         name="click",
         route="c/<str:token>",
