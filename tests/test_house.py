@@ -15,6 +15,7 @@ MODULES = [path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.p
 # What must work, and be tested, without Django.
 PURE = [
     "suppression/address.py",
+    "suppression/expiry.py",
     "delivery/tokens.py",
     "delivery/templating",
     "delivery/engine/types.py",
