@@ -8,6 +8,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from console import ids
+from delivery.models import ReceivingDomain, SenderDomain
+from delivery.models.message import loose
 
 
 class Event(models.Model):
@@ -28,6 +30,10 @@ class Event(models.Model):
 
     id = models.BigIntegerField(primary_key=True, default=ids.new_id, editable=False)
     message_id = models.BigIntegerField()
+    # Of opens and clicks, as the message has them: so that a page over events need not look into the messages.
+    sender_domain = loose(SenderDomain, _("sender domain"), null=True)
+    receiving_domain = loose(ReceivingDomain, _("receiving domain"), null=True)
+    sent_at = models.DateTimeField(_("sent"), null=True)
     kind = models.TextField(choices=Kind)
     link = models.TextField(blank=True)
     ip = models.GenericIPAddressField(null=True)

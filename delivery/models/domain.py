@@ -17,6 +17,10 @@ class SenderDomain(models.Model):
     problem = models.CharField(_("problem"), max_length=500, blank=True, editable=False)
     # Mail that is not ours runs on it (an MX or SPF of others): a subdomain is the better choice.
     corporate_mail = models.CharField(_("corporate mail"), max_length=300, blank=True, editable=False)
+    track_opens = models.BooleanField(_("track opens"), default=True)
+    track_clicks = models.BooleanField(_("track clicks"), default=True)
+    # The domain's own name for our links, once it leads to us; empty: they carry the installation's.
+    tracking_host = models.CharField(_("tracking host"), max_length=253, blank=True, editable=False)
     level = models.PositiveSmallIntegerField(_("warm-up level"), default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     checked_at = models.DateTimeField(_("checked"), null=True, blank=True, editable=False)

@@ -23,7 +23,8 @@ from delivery.models.task import Task
 from delivery.models.template import TemplateVersion
 
 
-def _loose(to: type[models.Model], name: Any, *, null: bool = False) -> Any:
+def loose(to: type[models.Model], name: Any, *, null: bool = False) -> Any:
+    """A key into or out of a partitioned table: no constraint, no index."""
     return models.ForeignKey(
         to,
         null=null,
@@ -39,11 +40,11 @@ class Message(models.Model):
     partition_by = "id"
 
     id = models.BigIntegerField(primary_key=True, default=ids.new_id, editable=False)
-    api_user = _loose(ApiUser, _("API user"))
-    task = _loose(Task, _("task"), null=True)
-    version = _loose(TemplateVersion, _("template"))
-    sender_domain = _loose(SenderDomain, _("sender domain"))
-    receiving_domain = _loose(ReceivingDomain, _("receiving domain"))
+    api_user = loose(ApiUser, _("API user"))
+    task = loose(Task, _("task"), null=True)
+    version = loose(TemplateVersion, _("template"))
+    sender_domain = loose(SenderDomain, _("sender domain"))
+    receiving_domain = loose(ReceivingDomain, _("receiving domain"))
     recipient = models.TextField(_("recipient"))
     sender = models.TextField(_("sender"))
     sender_name = models.TextField(blank=True)
@@ -61,7 +62,9 @@ class Message(models.Model):
     # The remote server's own words at the last attempt, or why it was not tried.
     last_reply = models.TextField(_("last reply"), blank=True)
     sent_at = models.DateTimeField(_("sent"), null=True)
+    # By a person, as far as can be told; a machine that loaded it has a time of its own.
     opened_at = models.DateTimeField(_("opened"), null=True)
+    opened_by_machine_at = models.DateTimeField(_("opened by a machine"), null=True)
     clicked_at = models.DateTimeField(_("clicked"), null=True)
     request_ip = models.GenericIPAddressField(_("request IP"), null=True)
     send_ip = models.GenericIPAddressField(_("send IP"), null=True)
@@ -91,7 +94,7 @@ class Attempt(models.Model):
     partition_by = "message"
 
     pk = models.CompositePrimaryKey("message_id", "number")
-    message = _loose(Message, _("message"))
+    message = loose(Message, _("message"))
     number = models.SmallIntegerField()
     at = models.DateTimeField(_("time"))
     seconds = models.FloatField(_("seconds"))
