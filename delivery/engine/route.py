@@ -16,10 +16,10 @@ import idna
 
 from delivery.dns import nameservers
 from delivery.engine.types import Host, Phase, Reply, Site
+from suppression.address import mailbox_provider
 
 MX_MAX: Final = 12  # hosts looked up for one domain; nobody needs more, and the list is theirs
 TENCENT_MX: Final = frozenset({"mxbiz1.qq.com", "mxbiz2.qq.com"})
-TENCENT_DOMAINS: Final = frozenset({"qq.com", "vip.qq.com", "foxmail.com"})
 
 
 class Unroutable(Exception):
@@ -104,7 +104,7 @@ async def resolve(domain: str, *, resolver: dns.asyncresolver.Resolver) -> Site:
         what = f"No MX host of {domain} has an address" if names else f"{domain} has neither MX nor address records"
         raise Unroutable(_problem(0, "", what), permanent=False, reason="server_error")
     key = ",".join(sorted(names)) if names else domain
-    tencent = domain in TENCENT_DOMAINS or not TENCENT_MX.isdisjoint(names)
+    tencent = mailbox_provider(domain) == "tencent" or not TENCENT_MX.isdisjoint(names)
     return Site(key, hosts, tencent)
 
 

@@ -21,6 +21,7 @@ from delivery.engine.tally import Tally
 from delivery.engine.types import Exchange, Verdict
 from delivery.models import Reason, Status, Waiting
 from delivery.models.status import FINAL
+from delivery.services.bouncing import Bounced, list_hard_bounces
 from delivery.services.counts import end_tasks, move_counts
 from delivery.services.credits import give_back
 from delivery.services.quota import count_ends
@@ -113,6 +114,7 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime, tally: Tally | None = 
         tried = [one for one in kept if one.exchange is not None]
         _update_messages(cursor, [one for one in kept if one.exchange is not None or one.status != Status.SENDING])
         _write_attempts(cursor, tried)
+        list_hard_bounces([_bounced(one) for one in tried if _is_hard(one)], now=now)
         count_ends(
             (one.claimed.sender_domain_id, ended[one.claimed.message_id][0], one.status, one.reason)
             for one in tried
@@ -188,6 +190,14 @@ def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[i
         ],
     )
     return {row[0] for row in cursor.fetchall()}
+
+
+def _is_hard(one: Settled) -> bool:
+    return one.status in FINAL and one.reason == Reason.NOT_EXIST
+
+
+def _bounced(one: Settled) -> Bounced:
+    return Bounced(one.claimed.message_id, one.claimed.recipient, one.claimed.receiving_domain_id, words=one.last_reply)
 
 
 def _state(one: Settled) -> Waiting.State:
