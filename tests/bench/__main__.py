@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PARTS = ("rsa", "import", "expand", "send", "pages")
+PARTS = ("rsa", "import", "expand", "suppression", "send", "pages")
 
 
 def main() -> None:

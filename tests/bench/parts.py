@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from tests.bench import world
+from tests.bench.suppression import part_suppression
 
 Figures = dict[str, Any]
 
@@ -180,6 +181,7 @@ PARTS: dict[str, Callable[[Figures, int], None]] = {
     "rsa": part_rsa,
     "import": part_import,
     "expand": part_expand,
+    "suppression": part_suppression,
     "send": part_send,
     "pages": part_pages,
 }

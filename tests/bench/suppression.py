@@ -1,0 +1,61 @@
+"""How fast a task is expanded beside lists of five million entries, and what asking them costs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from tests.bench import world
+
+ENTRIES = 5_000_000
+RECIPIENTS = 100_000
+ASKED = 5_000  # as many as a task's chunk
+
+
+def part_suppression(figures: dict[str, Any], messages: int) -> None:
+    from console.models import ApiUser
+    from delivery.models import Message, Task, Waiting
+    from delivery.services import tasks
+    from suppression.services import stopped
+
+    fill()
+    sender, template = world.sender(publish=False), world.template(world.BODY)
+    group = world.filled_group("listed", RECIPIENTS, domains=50)
+    user = ApiUser.console("batch").pk
+    taken = []
+    for round_ in range(10):
+        keys = [f"reader{n}@d{n % 50}.sink.test" for n in range(round_ * ASKED, (round_ + 1) * ASKED)]
+        begun = time.perf_counter()
+        stopped(keys, api_user_id=user, now=timezone.now())
+        taken.append((time.perf_counter() - begun) * 1000)
+    figures["lists_entries"] = ENTRIES
+    figures["lists_ask_5000_ms"] = round(statistics.median(taken), 1)
+    task = world.task_without_queueing(sender, template, group)
+    begun = time.perf_counter()
+    made = tasks.expand(task.pk, now=timezone.now())
+    figures["lists_expand_per_s"] = round(made / (time.perf_counter() - begun))
+    figures["lists_stopped"] = Message.objects.filter(task=task, status="invalid").count()
+    Waiting.objects.all().delete()
+    Task.objects.filter(pk=task.pk).update(status="stopped", ended_at=timezone.now())
+
+
+def fill() -> None:
+    """Entries on all four lists; one of 20 readers of the group is among them, half of those by an expired entry."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO suppression_entry (list, key, api_user_id, created_at, latest_at, expires_at, reason, hits)
+            SELECT (ARRAY['spam_report', 'block', 'bounce', 'unsubscription'])[1 + n %% 4],
+                   CASE WHEN n <= %(readers)s / 20 THEN 'reader' || (n * 20) || '@d' || (n * 20 %% 50) || '.sink.test'
+                        ELSE md5(n::text) || '@d' || (n %% 5000) || '.example' END,
+                   NULL, now(), now(), now() + CASE n %% 8 WHEN 0 THEN NULL WHEN 1 THEN -1 ELSE n %% 8 - 4 END
+                       * interval '1 day', '550 5.1.1 no such user', 1
+            FROM generate_series(1, %(entries)s) n
+            """,
+            {"entries": ENTRIES, "readers": RECIPIENTS},
+        )
+        cursor.execute("ANALYZE suppression_entry")
