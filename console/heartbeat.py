@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import socket
 
+from django.conf import settings
 from django.utils import timezone
 
 from console.models import Heartbeat
@@ -20,7 +21,7 @@ def supervisor() -> str:
 
 def host() -> str:
     """This machine, as it stands in the names of supervisors and workers."""
-    return socket.gethostname()[-32:]
+    return (settings.MACHINE_NAME or socket.gethostname())[-32:]
 
 
 def own_name() -> str:

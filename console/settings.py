@@ -178,6 +178,14 @@ Q_CLUSTER = {
 # Without a sign of life for so long, the supervisor replaces a part. Longer than a busy machine takes to start one.
 SILENT_SECONDS = env.float("SILENT_SECONDS", default=60)
 
+# --- Machines that share one database
+# Tells them apart; empty: this machine's own name.
+MACHINE_NAME = env.str("MACHINE_NAME", default="")
+# A worker that is silent for so long no longer counts, and may begin nothing under what it had of receivers' limits.
+LEASE_SECONDS = env.float("LEASE_SECONDS", default=15)
+# A worker has mail in hand for so long; a sixth of it later, another may take over what it left.
+CLAIM_SECONDS = env.float("CLAIM_SECONDS", default=180)
+
 # --- Mail
 DNS_SERVERS = env.list("DNS_SERVERS", default=[])  # host or host:port; empty: the system's resolvers
 DNS_TIMEOUT = env.float("DNS_TIMEOUT", default=5.0)

@@ -13,15 +13,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from delivery.models import PauseCause, Status, TaskStatus, Waiting
 
-CLAIM_SECONDS = 180
+CLAIM_SECONDS = settings.CLAIM_SECONDS
 # After the deadline, what may still be on the wire has this long to be settled before others take over.
-GRACE_SECONDS = 30
+GRACE_SECONDS = CLAIM_SECONDS / 6
 # No MAIL FROM in the last part of a claim: the conversation must end, and be settled, before it does.
-MARGIN_SECONDS = 30
+MARGIN_SECONDS = CLAIM_SECONDS / 6
 # Groups looked at in one pass: bounds the pass, not the work; the next pass goes on.
 GROUPS_PER_PASS = 500
 
@@ -85,8 +86,30 @@ def wake(now: dt.datetime) -> int:
         return woken + int(cursor.rowcount)
 
 
-def groups_with_mail() -> list[int]:
-    """Limit groups with rows ready, found by hopping along the index: the cost is the groups', not the rows'."""
+def groups_with_mail(after: int = 0) -> list[int]:
+    """Limit groups with rows ready, in their order, found by hopping along the index: the cost is the groups', not the
+    rows'. As many as one pass looks at: the next one begins `after` the last of these, or whoever stands behind
+    those that can't be worked on now would never be seen."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH RECURSIVE hop AS (
+                (SELECT limit_group_id AS g FROM delivery_waiting WHERE state = 0 AND limit_group_id > %s
+                 ORDER BY limit_group_id LIMIT 1)
+                UNION ALL
+                SELECT (SELECT limit_group_id FROM delivery_waiting
+                        WHERE state = 0 AND limit_group_id > hop.g ORDER BY limit_group_id LIMIT 1)
+                FROM hop WHERE hop.g IS NOT NULL
+            )
+            SELECT g FROM hop WHERE g IS NOT NULL LIMIT %s
+            """,
+            [after, GROUPS_PER_PASS],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def mail_is_ready(*, but_for: list[int]) -> bool:
+    """Whether any limit group but these has rows ready."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -95,13 +118,13 @@ def groups_with_mail() -> list[int]:
                 UNION ALL
                 SELECT (SELECT limit_group_id FROM delivery_waiting
                         WHERE state = 0 AND limit_group_id > hop.g ORDER BY limit_group_id LIMIT 1)
-                FROM hop WHERE hop.g IS NOT NULL
+                FROM hop WHERE hop.g = ANY(%(but_for)s::bigint[])
             )
-            SELECT g FROM hop WHERE g IS NOT NULL LIMIT %s
+            SELECT EXISTS (SELECT FROM hop WHERE g <> ALL(%(but_for)s::bigint[]))
             """,
-            [GROUPS_PER_PASS],
+            {"but_for": but_for},
         )
-        return [row[0] for row in cursor.fetchall()]
+        return bool(cursor.fetchone()[0])
 
 
 def resting_tasks() -> tuple[list[int], list[int]]:

@@ -23,8 +23,8 @@ log = structlog.get_logger()
 
 # A connection waits this long for more mail before it says goodbye.
 IDLE_SECONDS = 1.0
-# Mail that would have to wait longer than this for its place in the rate's line goes back to the database's.
-PATIENCE_SECONDS = 10.0
+# Where so many of a lane wait in that line, more connections would not make it faster.
+IN_LINE = 2
 # A host that could not be reached is asked last for so long.
 SHUN_SECONDS = 60.0
 
@@ -91,6 +91,9 @@ class Lane:
     idle: int = 0
     closed: bool = False
     _more: asyncio.Event = field(default_factory=asyncio.Event)
+    # Tasks whose mail has not begun, and how many of them wait in the rate's line.
+    _not_begun: set[asyncio.Task[None] | None] = field(default_factory=set)
+    _in_line: int = 0
     _shunned: dict[str, float] = field(default_factory=dict)
 
     def put(self, ready: Ready) -> None:
@@ -100,7 +103,8 @@ class Lane:
 
     def open_more(self) -> None:
         """Another connection, if there is mail for one and the permit allows it. Called again when others close."""
-        if len(self.queue) > self.idle and self.permit.may_open(time.monotonic()):
+        wanted = len(self.queue) > self.idle and self._in_line < IN_LINE
+        if wanted and self.permit.may_open(time.monotonic()):
             self.permit.open += 1
             task = asyncio.create_task(self._work())
             self.running.add(task)
@@ -112,10 +116,13 @@ class Lane:
             self.done(self.queue.popleft(), None)
 
     async def close(self, *, seconds: float) -> None:
-        """Give back what has not begun, and let what is on the wire end, for so long."""
+        """Give back what has not begun, connected or not, and let what is on the wire end, for so long."""
         self.closed = True
         self.give_back()
         self._more.set()
+        for task in self._not_begun:
+            if task is not None:
+                task.cancel()
         for _round in range(2):
             if self.running:
                 _ended, late = await asyncio.wait(self.running, timeout=seconds)
@@ -153,31 +160,33 @@ class Lane:
 
     async def _deliver(self, ready: Ready, connection: Connection | None) -> Connection | None:
         """Send one mail, over this connection if it is still good; give the connection to go on with."""
-        now = time.monotonic()
-        wait = self.permit.wait(now)
-        if not self.permit.valid(now + wait) or wait > PATIENCE_SECONDS:
+        if not self.permit.soon(time.monotonic()):
             self.done(ready, None)
             return connection
-        if wait:
-            await asyncio.sleep(wait)
+        task = asyncio.current_task()
         for _try in range(2):
-            if connection is not None and (
-                not connection.usable or connection.sent >= self.permit.limits.messages_per_connection
-            ):
-                await connection.quit()
-                connection = None
-            if connection is None:
-                try:
+            self._not_begun.add(task)
+            try:
+                if connection is not None and self._worn(connection):
+                    await connection.quit()
+                    connection = None
+                if connection is None:
                     connection = await self._open()
-                except SmtpFailed as failed:
-                    self.done(ready, failed.exchange)
-                    # Nobody else in this lane would fare better, and each would wait for the same time-out.
-                    while self.queue:
-                        self.done(self.queue.popleft(), failed.exchange)
-                    return None
-                except BaseException:
-                    self.done(ready, None)
-                    raise
+                # Last of all: what comes between this and MAIL would make two mails meet.
+                await self._turn()
+            except SmtpFailed as failed:
+                self.done(ready, failed.exchange)
+                # Nobody else in this lane would fare better, and each would wait for the same time-out.
+                while self.queue:
+                    self.done(self.queue.popleft(), failed.exchange)
+                return None
+            except BaseException:
+                self.done(ready, None)
+                if connection is not None:
+                    await connection.quit()
+                raise
+            finally:
+                self._not_begun.discard(task)
             try:
                 exchange = await connection.send(
                     ready.envelope_from,
@@ -201,6 +210,17 @@ class Lane:
                 return connection
         self.done(ready, exchange)
         return connection
+
+    def _worn(self, connection: Connection) -> bool:
+        return not connection.usable or connection.sent >= self.permit.limits.messages_per_connection
+
+    async def _turn(self) -> None:
+        """Wait in the rate's line."""
+        self._in_line += 1
+        try:
+            await self.permit.turn()
+        finally:
+            self._in_line -= 1
 
     def _may_begin(self, ready: Ready) -> bool:
         """Asked right before MAIL is written: a process that was frozen finds here that its leases are over."""

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 # Pauses and limits that somebody changed are seen after this long, in seconds; shares are renewed well before their
 # lease ends.
 FRESH_SECONDS = 1.0
-RENEW_SECONDS = 5.0
+RENEW_SECONDS = shares.SHARE_LEASE_SECONDS / 3
 # Mails in hand for each connection: what is composed, on the wire and being written down, or the wire would wait.
 IN_HAND_PER_CONNECTION = 60
 
@@ -39,6 +39,8 @@ class Permits:
     ips: tuple[str, ...] = field(default_factory=lambda: tuple(settings.SENDING_IPS) or ("",))
     known: dict[tuple[int, str], Permit] = field(default_factory=dict)
     _shares: dict[int, shares.Share] = field(default_factory=dict)
+    # Groups of which we hold more than our part: the smaller part that is kept to already.
+    _narrowed: dict[int, int] = field(default_factory=dict)
     _limits: dict[int, Limits] = field(default_factory=dict)
     _states: dict[tuple[int, str], pauses.State] = field(default_factory=dict)
     _fresh_at: dict[int, float] = field(default_factory=dict)
@@ -58,6 +60,12 @@ class Permits:
         now = time.monotonic()
         return [group for group in groups if any(self.known[group, ip].valid(now) for ip in self.ips)]
 
+    def stand_by(self, groups: list[int]) -> bool:
+        """Whether others hold all of one of these groups, and may give some of it up at any moment."""
+        now = time.monotonic()
+        permits = [self.known[group, ip] for group in groups for ip in self.ips]
+        return any(permit.until <= now and permit.paused_until <= now for permit in permits)
+
     def choose(self, group: int) -> str | None:
         """A sending IP from which mail may go to this group now, in turn; None when there is none."""
         now = time.monotonic()
@@ -71,9 +79,11 @@ class Permits:
 
     def room(self, group: int) -> int:
         """How many mails may be in hand for this group: enough to keep its connections busy, no more."""
-        most = 0
-        for ip in self.ips:
-            limits = self.known[group, ip].limits
+        most, now = 0, time.monotonic()
+        for permit in (self.known[group, ip] for ip in self.ips):
+            if not permit.soon(now):
+                continue
+            limits = permit.limits
             most += min(
                 limits.connections * IN_HAND_PER_CONNECTION, int(limits.rate * 4) + 2 if limits.rate else 1_000_000
             )
@@ -138,16 +148,26 @@ class Permits:
         for group in groups:
             limits = self._limits.get(group, Limits())
             share = self._shares.get(group)
-            wanted = min(workers, limits.connections)
+            wanted = min(workers, limits.parts)
             lasts = share is not None and share.until - now > shares.SHARE_LEASE_SECONDS - RENEW_SECONDS
             if lasts and share is not None and share.of == wanted:
                 continue
-            opened = max((self.known[group, ip].open for ip in self.ips if (group, ip) in self.known), default=0)
-            wishes[group] = shares.Wish(limits.connections, opened, limits.connections)
+            wishes[group] = shares.Wish(limits.parts, self._opened(group, wanted, limits), limits.connections)
         got = shares.take(self.worker, wishes, workers=workers)
         for group in wishes:
             if group in got:
                 self._shares[group] = got[group]
+
+    def _opened(self, group: int, wanted: int, limits: Limits) -> int:
+        """Connections that are open, or may be before the next look: a part that shall become smaller is kept to first,
+        and given back then, or the loop could open some in between."""
+        share = self._shares.get(group)
+        if share is None or share.of >= wanted:
+            self._narrowed.pop(group, None)
+        elif self._narrowed.get(group) != wanted:
+            self._narrowed[group] = wanted
+            return limits.connections
+        return max((self.known[group, ip].open for ip in self.ips if (group, ip) in self.known), default=0)
 
     def _apply(self, groups: list[int]) -> None:
         now, wall = time.monotonic(), timezone.now()
@@ -158,8 +178,9 @@ class Permits:
             for ip in self.ips:
                 permit = self.known.setdefault((group, ip), Permit(Limits(1, 1)))
                 state = self._states.get((group, ip))
-                permit.limits = limits.part(share.of if share else limits.connections, state.pace if state else 1.0)
-                permit.until = share.until if share else 0.0
+                of = max(share.of, self._narrowed.get(group, 0)) if share else limits.parts
+                part = limits.part(of, state.pace if state else 1.0)
+                permit.renew(part, (of, share.until if share else 0.0), now)
                 ends = [s.paused_until for s in (state, everywhere if ip else None) if s and s.paused_until]
                 paused_until = now + _seconds(max(ends), wall) if ends else 0.0
                 permit.paused_until = max(paused_until, self._stopped.get((group, ip), 0.0))

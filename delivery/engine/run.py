@@ -61,8 +61,7 @@ SETTLING_SECONDS = 3.0
 
 
 def deliver(*, seconds: float, stop_file: Path | None = None, idle_seconds: float = IDLE_SECONDS) -> Report:
-    """Work on what is due for up to `seconds`, or until nothing has been due for `idle_seconds`, or `stop_file` is
-    there. Safe to run any number of times at once."""
+    """Work for `seconds`, until nothing was due for `idle_seconds`, or `stop_file` is there. Any number at once."""
     return asyncio.run(Engine(stop_file=stop_file, idle_seconds=idle_seconds).run(seconds))
 
 
@@ -132,7 +131,7 @@ class Engine:
                     task = asyncio.create_task(self._dispatch(domain_id, bundle))
                     dispatches.add(task)
                     task.add_done_callback(dispatches.discard)
-            if batch or self.in_flight:
+            if batch or self.in_flight or self._standing_by:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > self.idle_seconds:
                 return
@@ -140,6 +139,10 @@ class Engine:
                 await asyncio.sleep(POLL_SECONDS if not batch else POLL_SECONDS / 5)
 
     _beat_at = _wake_at = _look_at = 0.0
+    # The last limit group of a pass that did not reach the end.
+    _looked_at = 0
+    # There is mail that others have all the shares of: another engine would find the same.
+    _standing_by = False
     # Of a claim whose rows have not been handed on.
     _token = 0
 
@@ -160,11 +163,12 @@ class Engine:
         if not room:
             self.permits.refresh([group for group, n in list(self.in_hand.items()) if n], workers=self.workers)
             return []
-        waiting = claim.groups_with_mail()
-        # What is on its way keeps its permits, too.
-        # (A list first: the loop adds to it meanwhile.)
+        waiting = claim.groups_with_mail(self._looked_at)
+        self._looked_at = waiting[-1] if len(waiting) == claim.GROUPS_PER_PASS else 0
+        # What is on its way keeps its permits, too. (A list first: the loop adds to it meanwhile.)
         busy = [group for group, count in list(self.in_hand.items()) if count and group not in waiting]
         free = set(self.permits.refresh(waiting + busy, workers=self.workers)) & set(waiting)
+        self._standing_by = self.permits.stand_by(waiting)
         wanted = {group: self.permits.room(group) - self.in_hand[group] for group in free}
         wanted = {group: number for group, number in wanted.items() if number > 0}
         if not wanted:

@@ -2,12 +2,14 @@
 
 A limit group's limits (rules/providers.toml, or the console's own values) hold for one sending IP over all workers and
 machines. Each worker leases a share of the group (shares.py) and may use that part; the pace, halved by every "too
-much" and creeping back by itself, scales it further. Pure but for the clock that callers pass in.
+much" and creeping back by itself, scales it further. Pure, but for the line that mail waits in.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fnmatch
+import time
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -19,6 +21,12 @@ PROVIDERS = Path(__file__).parent.parent / "rules" / "providers.toml"
 # After "too much" the pace halves, never below this; then it grows by a tenth a minute.
 SLOWEST = 1 / 64
 CREEP_PER_MINUTE = 1.1
+# A second's mails are spread over so many seconds.
+LATE = 1.1
+# A mail that began so much later than it might, in seconds, does not make the next one wait for longer.
+CAUGHT_UP = 0.02
+# Mail that would have to wait longer than this for its place in the rate's line waits in the database's.
+PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,20 @@ class Limits:
     connections: int = 20
     messages_per_connection: int = 500
     rate: float = 0.0
+
+    @property
+    def parts(self) -> int:
+        """Into how many these can be cut so that each has one connection and one whole mail a second, at least: more
+        workers would add up to more than the whole."""
+        return max(1, min(self.connections, int(self.rate))) if self.rate else self.connections
+
+    @property
+    def gap(self) -> float:
+        """Seconds from one mail to the next; 0: none. As many whole mails as a second may see take a little longer than
+        it: what is late on its way must not meet what is on time."""
+        if self.rate <= 0:
+            return 0.0
+        return LATE / (float(int(self.rate)) or self.rate)
 
     def part(self, of: int, pace: float) -> Limits:
         """What a share of 1/`of` may do at this pace: one connection at least."""
@@ -112,12 +134,17 @@ class Permit:
     """What this worker may do towards a limit group from one sending IP, and how much of it is in use."""
 
     limits: Limits
-    # By time.monotonic(): the end of the share's lease. After it nothing may begin.
+    # The share: 1/`of` of the group's limits, until when by time.monotonic(). After that nothing may begin.
+    of: int = 1
     until: float = 0.0
     # Paused for this IP: by time.monotonic(), 0 when it is not.
     paused_until: float = 0.0
     open: int = 0
-    _next_at: float = field(default=0.0)
+    # The last mail's place in the rate's line; and until when there is none, or fewer than the limits say.
+    _begun: float = 0.0
+    _held_until: float = 0.0
+    _slow: tuple[float, float] = (0.0, 0.0)
+    _line: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def valid(self, now: float) -> bool:
         return now < self.until and now >= self.paused_until
@@ -129,13 +156,42 @@ class Permit:
         """More connections than may be: the share has become smaller."""
         return self.open > self.limits.connections
 
+    def renew(self, limits: Limits, share: tuple[int, float], now: float) -> None:
+        """What may be done from now on, by a share (of, until).
+
+        Whoever gets a part of the rate anew, or a larger one, makes use of it a second later: others may have used it
+        in this one. So in no second more begins than the parts that were held when it began.
+        """
+        of, until = share
+        if until > now and limits.rate:
+            if now >= self.until:
+                self._held_until = now + max(LATE, limits.gap)
+            elif of < self.of:
+                self._slow = self._gap(now), now + LATE
+        self.limits, self.of, self.until = limits, of, until
+
     def wait(self, now: float) -> float:
-        """Take the next place in the rate's line; give the seconds until it is due. Evenly spaced: no bursts, so that
-        no second ever sees more than the rate."""
-        if self.limits.rate <= 0:
-            return 0.0
-        place = max(now, self._next_at)
-        # Whole mails a second, and a little less: what is late by a few milliseconds must not meet what is on time.
-        whole = float(int(self.limits.rate)) or self.limits.rate
-        self._next_at = place + 1.02 / whole
-        return place - now
+        """Seconds until the next mail may begin."""
+        return max(0.0, self._held_until - now, self._begun + self._gap(now) - now) if self.limits.rate else 0.0
+
+    def soon(self, now: float) -> bool:
+        """Whether a mail would begin soon enough to wait for it in hand."""
+        wait = self.wait(now)
+        return wait <= PATIENCE_SECONDS and self.valid(now + wait)
+
+    def begin(self, now: float) -> None:
+        """A mail begins now, and the next one a gap later: no bursts, so no second ever sees more than the rate."""
+        self._begun = max(self._begun + self._gap(now), now - CAUGHT_UP)
+
+    def _gap(self, now: float) -> float:
+        gap, until = self._slow
+        return max(gap, self.limits.gap) if now < until else self.limits.gap
+
+    async def turn(self) -> None:
+        """Wait in the line of all who send under this permit, and begin. To be called right before MAIL."""
+        if not self.limits.rate:
+            return
+        async with self._line:
+            while wait := self.wait(time.monotonic()):
+                await asyncio.sleep(wait)
+            self.begin(time.monotonic())

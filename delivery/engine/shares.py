@@ -14,12 +14,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from console import heartbeat
 
-WORKER_LEASE_SECONDS = 10
-SHARE_LEASE_SECONDS = 15
+SHARE_LEASE_SECONDS = settings.LEASE_SECONDS
+WORKER_LEASE_SECONDS = SHARE_LEASE_SECONDS * 2 / 3
 # RFC 5321 §4.5.3.2.7: servers wait at least five minutes for the next command.
 QUARANTINE_SECONDS = 330
 
@@ -28,7 +29,7 @@ QUARANTINE_SECONDS = 330
 class Wish:
     """What a worker asks of a group."""
 
-    # No more parts than the group may have connections.
+    # Into no more parts can the group's limits be cut (shape.Limits.parts).
     most: int
     # Connections that the worker has open, and how many the whole group may have.
     open: int

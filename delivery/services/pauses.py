@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection
 
 from delivery.engine import shape
@@ -42,6 +44,15 @@ def states(group_ids: list[int], *, now: dt.datetime) -> dict[tuple[int, str], S
             )
             for group_id, ip, pace, pace_at, until, reason in cursor.fetchall()
         }
+
+
+def everywhere(*, now: dt.datetime) -> list[int]:
+    """Limit groups that are paused from every sending IP."""
+    ips = settings.SENDING_IPS or [""]
+    paused: dict[int, set[str]] = defaultdict(set)
+    for group_id, ip in QueuePause.objects.filter(paused_until__gt=now).values_list("limit_group_id", "sending_ip"):
+        paused[group_id].add(ip)
+    return [group_id for group_id, found in paused.items() if "" in found or found.issuperset(ips)]
 
 
 def slow_down(

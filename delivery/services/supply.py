@@ -11,8 +11,8 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from console import heartbeat
-from delivery.engine import journal, shares
-from delivery.engine.claim import GRACE_SECONDS
+from delivery.engine import claim, journal, shares
+from delivery.services import pauses
 
 REAP_SECONDS = 3.0
 _reap_at = 0.0
@@ -20,7 +20,10 @@ _reap_at = 0.0
 
 def top_up() -> int:
     """Ask for the engines that are missing under this supervisor; give their number. Asking twice harms nothing."""
-    if not mail_is_due() and not journal.anything_left(settings.JOURNAL_DIR):
+    now = timezone.now()
+    claim.wake(now)
+    # Not for groups that are paused: engines would look, end, and be asked for again as long as it lasts.
+    if not claim.mail_is_ready(but_for=pauses.everywhere(now=now)) and not journal.anything_left(settings.JOURNAL_DIR):
         return 0
     with connection.cursor() as cursor:
         cursor.execute(
@@ -42,15 +45,3 @@ def keep_supplied() -> None:
         _reap_at = time.monotonic() + REAP_SECONDS
         shares.reap()
     top_up()
-
-
-def mail_is_due() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM delivery_waiting WHERE state = 0) "
-            "OR EXISTS (SELECT FROM delivery_waiting WHERE state = 1 AND due <= clock_timestamp()) "
-            "OR EXISTS (SELECT FROM delivery_waiting "
-            "WHERE state = 3 AND claim_deadline < clock_timestamp() - %s * interval '1 second')",
-            [GRACE_SECONDS],
-        )
-        return bool(cursor.fetchone()[0])

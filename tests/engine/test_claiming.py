@@ -164,6 +164,18 @@ def test_each_group_has_its_part_of_a_pass() -> None:
     assert Counter(one.receiving_domain for one in batch) == {"big.sink.test": 3, "small.sink.test": 3}
 
 
+@pytest.mark.django_db
+def test_groups_beyond_one_pass_are_looked_at_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "GROUPS_PER_PASS", 2)
+    started([f"ann@{domain}.sink.test" for domain in "abcde"], AddressFactory())
+    seen: list[int] = []
+    after = 0
+    while groups := claim.groups_with_mail(after):
+        seen += groups
+        after = groups[-1]
+    assert seen == sorted(set(Waiting.objects.values_list("limit_group_id", flat=True)))
+
+
 # --- what may not be claimed
 
 

@@ -69,15 +69,62 @@ def test_the_pace_halves_and_creeps_back() -> None:
     assert pace == shape.SLOWEST
 
 
-@given(st.floats(0.5, 50), st.lists(st.floats(0, 0.5), min_size=30, max_size=120))
-def test_no_second_sees_more_than_the_rate(rate: float, gaps: list[float]) -> None:
+def most_in_a_second(sent: list[float]) -> int:
+    return max(sum(begin <= moment < begin + 1 - 1e-9 for moment in sent) for begin in sent)
+
+
+@given(
+    st.floats(0.5, 50),
+    st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 0.3) | st.just(0.0)), min_size=30, max_size=120),
+)
+def test_no_second_sees_more_than_the_rate(rate: float, steps: list[tuple[float, float]]) -> None:
+    """However mail comes, and however late it begins once it may: what is late does not meet what is on time."""
     permit = Permit(Limits(rate=rate), until=1e9)
     now, sent = 100.0, []
-    for gap in gaps:
+    for gap, late in steps:
         now += gap
-        sent.append(now + permit.wait(now))
-    for begin in sent:
-        assert sum(begin <= moment < begin + 1 - 1e-9 for moment in sent) <= max(1, rate) + 1e-6
+        if wait := permit.wait(now):
+            now += wait + late
+        permit.begin(now)
+        sent.append(now)
+    assert most_in_a_second(sent) <= max(1, rate) + 1e-6
+
+
+@given(st.floats(1, 60), st.lists(st.tuples(st.floats(0.01, 2), st.integers(0, 3)), min_size=1, max_size=30))
+def test_no_second_sees_more_than_the_rate_while_shares_change_hands(
+    rate: float, moves: list[tuple[float, int]]
+) -> None:
+    """Workers come, go and get larger and smaller parts; each sends as fast as its part allows."""
+    limits = Limits(connections=20, rate=rate)
+    permits = [Permit(limits) for _worker in range(4)]
+    sent: list[float] = []
+    now = 100.0
+    for seconds, who in moves:
+        # `who` comes or goes. What must become smaller becomes so at once, what may grow grows then.
+        here = [n for n, permit in enumerate(permits) if (permit.until > now) != (n == who)][: limits.parts]
+        for n, permit in enumerate(permits):
+            of = min(len(here), limits.parts)
+            permit.renew(limits.part(of, 1.0), (of, 1e9), now) if n in here else permit.renew(
+                limits, (of or 1, 0.0), now
+            )
+        end = now + seconds
+        while any(permit.until > now for permit in permits):
+            at, permit = min(((now + p.wait(now), p) for p in permits if p.until > now), key=lambda pair: pair[0])
+            if at >= end:
+                break
+            now = at
+            permit.begin(now)
+            sent.append(now)
+        now = end
+    if sent:
+        assert most_in_a_second(sent) <= rate + 1e-6
+
+
+def test_parts_are_of_whole_mails_a_second_and_whole_connections() -> None:
+    assert Limits(connections=20).parts == 20
+    assert Limits(connections=20, rate=3.5).parts == 3
+    assert Limits(connections=20, rate=0.2).parts == 1
+    assert Limits(connections=2, rate=50).parts == 2
 
 
 @pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from console.models import Heartbeat
 from delivery.engine import run
-from delivery.models import Message, SenderAddress, TemplateVersion, Waiting, Worker
+from delivery.models import LimitGroup, Message, SenderAddress, TemplateVersion, Waiting, Worker
 from delivery.services import tasks
 from delivery.simulator.server import Simulator
 from tests.engine.world import deliver, fates, started, taken
@@ -58,12 +58,35 @@ def test_an_engine_without_room_still_gives_signs_of_life_and_ends_in_order(
         stop_file.touch()
         engine.join()
     assert not Worker.objects.exists()
-    # What waited for a connection was given back; what was on the wire is left to its claim's deadline.
+    # Nothing had begun, whether it waited for a connection or for its greeting: all was given back.
+    assert not Waiting.objects.filter(state=Waiting.State.CLAIMED).exists()
     settings.MX_PORT = outside.smtp_port
-    Waiting.objects.filter(state=Waiting.State.CLAIMED).update(state=Waiting.State.READY, claim_token=None)
     deliver()
     assert fates(task) == dict.fromkeys(everyone, ("delivered", ""))
     assert taken(outside) == dict.fromkeys(everyone, 1)
+
+
+def test_what_waits_in_the_rates_line_is_given_back_at_the_end(
+    outside: Simulator, sender: SenderAddress, tmp_path: Path
+) -> None:
+    started(["first@a.sink.test"], sender)
+    deliver()
+    LimitGroup.objects.update(rate=0.2, connections=5)
+    everyone = [f"reader{n}@a.sink.test" for n in range(4)]
+    task = started(everyone, sender)
+    stop_file = tmp_path / "stop"
+    engine = threading.Thread(target=lambda: run.deliver(seconds=120, stop_file=stop_file, idle_seconds=60))
+    engine.start()
+    try:
+        until(lambda: outside.post.sessions, "a connection, whose mail waits for its turn")
+    finally:
+        stop_file.touch()
+        engine.join()
+    assert set(Waiting.objects.values_list("state", flat=True)) == {Waiting.State.READY.value}
+    LimitGroup.objects.update(rate=None)
+    deliver()
+    assert fates(task) == dict.fromkeys(everyone, ("delivered", ""))
+    assert taken(outside) == dict.fromkeys([*everyone, "first@a.sink.test"], 1)
 
 
 def test_a_template_that_is_broken_stops_its_own_mail_only(outside: Simulator, sender: SenderAddress) -> None:
