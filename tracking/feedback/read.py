@@ -1,8 +1,31 @@
-"""A mail that came back → what it says. Pure."""
+"""A mail that came back → what it says. Pure.
+
+Reports come first (RFC 5965, RFC 3464), then flufl.bounce and the words of the notice. Why it came back is decided by
+the rules that read replies in the session.
+"""
 
 from __future__ import annotations
 
-from tracking.feedback.types import Feedback
+import re
+from itertools import chain
+from typing import Final
+
+from tracking.feedback import arf, kinds, ours, sns
+from tracking.feedback.addresses import addresses, once
+from tracking.feedback.dsn import Status, report_in_text, reports
+from tracking.feedback.mime import Headers, Mail, parse
+from tracking.feedback.notice import Notice, notice
+from tracking.feedback.second_opinion import failures
+from tracking.feedback.types import RECIPIENTS_MAX, Action, Feedback, Returned, Type
+from tracking.feedback.verdict import reason
+
+_FACTS: Final = (
+    *("arrival-date", "received-date", "source-ip", "reported-domain", "user-agent", "reporting-mta", "remote-mta"),
+    *("incidents", "source"),
+)
+_FACT_MAX: Final = 300
+_UNSUBSCRIBE = re.compile(r"\W*unsubscribe\b", re.IGNORECASE)
+_NOTICE_MAX: Final = 2**16  # characters
 
 
 def read(raw: bytes, *, envelope_to: str = "", envelope_from: str | None = None) -> Feedback:
@@ -11,4 +34,116 @@ def read(raw: bytes, *, envelope_to: str = "", envelope_from: str | None = None)
     `envelope_to`: the address that it was sent to, of which the local part counts (`u+TOKEN` makes it an
     unsubscription); `envelope_from`: "" of bounces, None where it is not known.
     """
-    return Feedback("other")
+    mail = parse(raw)
+    fields, statuses = reports(mail)
+    complaint = arf.report(mail)
+    kind: Type
+    returned: list[Returned]
+    if complaint is not None:
+        fields = complaint
+        kind = "complaint" if arf.is_complaint(complaint) else "other"
+        returned = [Returned(one) for one in arf.recipients(mail, complaint)]
+    elif statuses:
+        kind, returned = _reported(mail, statuses)
+    elif _unsubscribes(mail, envelope_to):
+        kind, returned = "unsubscribe", []
+    elif arf.authentication(mail) or _disposition(mail):
+        kind, returned = "other", []
+    else:
+        kind, returned = _told(mail, envelope_from)
+    return Feedback(
+        type=kind,
+        recipients=tuple(returned[:RECIPIENTS_MAX]),
+        tokens=ours.tokens(envelope_to, fields, raw),
+        links=ours.links(envelope_to, mail, raw),
+        message_ids=ours.message_ids(mail),
+        feedback_type=arf.feedback_type(fields) if complaint is not None else "",
+        facts=_facts(mail, fields),
+    )
+
+
+def _reported(mail: Mail, statuses: list[Status]) -> tuple[Type, list[Returned]]:
+    """A delivery report. The action tells what it is: many say "failed" with a status of 4.x.x."""
+    text = notice(_prose(mail))
+    people = [one.recipient for one in statuses if one.recipient]
+    returned = [_returned(text, one, people) for one in statuses]
+    actions = {one.action for one in returned}
+    if "failed" in actions:
+        return "bounce", returned
+    if "delayed" in actions:
+        return "delay", returned
+    return ("success", returned) if actions & {"delivered", "relayed", "expanded"} else ("bounce", returned)
+
+
+def _told(mail: Mail, envelope_from: str | None) -> tuple[Type, list[Returned]]:
+    """A mail without a report: a notice in prose, an automatic answer, or something else."""
+    headers, prose = mail.headers, _prose(mail)
+    if told := sns.read(prose):
+        return told[0], [_returned(notice(""), one, []) for one in told[1]]
+    if statuses := report_in_text(prose):
+        return _reported(mail, statuses)
+    system = kinds.from_a_mail_system(headers)
+    failed = [*addresses(headers.get("x-failed-recipients"))]
+    if not failed and kinds.automatic_answer(headers):
+        return "autoreply", []
+    certain = failed or (system and kinds.null_sender(headers, envelope_from)) or kinds.notice_subject(headers)
+    if not certain and not (system and kinds.looks_returned(prose)):
+        return ("autoreply" if kinds.auto_replied(headers) else "other"), []
+    text = notice(prose)
+    subject = headers.text("subject")
+    if kinds.success(subject):
+        return "success", [Returned(one, "delivered") for one in _people(mail, text, failed)]
+    people = _people(mail, text, failed)
+    late = kinds.delay(subject, prose)
+    action: Action = "delayed" if late else "failed"
+    returned = [_returned(text, Status(one, action, "", "", ""), people) for one in people or [""]]
+    return ("delay" if late else "bounce"), returned
+
+
+def _people(mail: Mail, text: Notice, failed: list[str]) -> list[str]:
+    """Whom the notice is about: those it names, or else to whom the returned mail was addressed."""
+    sender = {one.lower() for name in ("to", "delivered-to") for one in addresses(mail.headers.get(name))}
+    for headers in mail.embedded[:1]:
+        sender |= {one.lower() for name in ("from", "return-path") for one in addresses(headers.get(name))}
+    if failed:
+        return once(failed)
+    found = failures(mail.headers, text) or text.named(frozenset(sender))
+    if not found and mail.embedded:
+        found = [*addresses(mail.embedded[0].text("to"))]
+    return once(found)
+
+
+def _returned(text: Notice, one: Status, people: list[str]) -> Returned:
+    action = one.action or "failed"
+    if action not in ("failed", "delayed"):
+        return Returned(one.recipient, action, one.status, one.diagnostic)
+    others = frozenset(other.lower() for other in people if other.lower() != one.recipient.lower())
+    said = [one.diagnostic] if one.diagnostic else []
+    why = reason(chain(said, text.about(one.recipient, others)), text.around(one.recipient, others), one.status)
+    return Returned(one.recipient, action, why.status, why.diagnostic, why.kind, why.reason, why.rule)
+
+
+def _unsubscribes(mail: Mail, envelope_to: str) -> bool:
+    to = envelope_to or mail.headers.get("delivered-to") or mail.headers.get("to")
+    if re.match(r"<?u\+", to.strip()):
+        return True
+    return bool(_UNSUBSCRIBE.fullmatch(mail.headers.text("subject").strip()))
+
+
+def _disposition(mail: Mail) -> bool:
+    """Read receipts (RFC 8098)."""
+    return any(part.type == "message/disposition-notification" for part in mail.parts if not part.level)
+
+
+def _prose(mail: Mail) -> str:
+    """What the mail itself says: its plain texts, or its HTML where it has none."""
+    for wanted in ("text/plain", "text/html"):
+        texts = [part.text() for part in mail.parts[:12] if part.type == wanted and not part.level]
+        if any(map(str.strip, texts)):
+            return "\n\n".join(texts)[:_NOTICE_MAX]
+    return "\n\n".join(part.text() for part in mail.parts[:3] if not part.level)[:_NOTICE_MAX]
+
+
+def _facts(mail: Mail, fields: Headers) -> dict[str, str]:
+    found = {name: fields.get(name)[:_FACT_MAX] for name in _FACTS if name in fields}
+    return {"subject": mail.headers.text("subject")[:_FACT_MAX], **found}
