@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.files.lines import csv_download
 from console.filters import FilterSet, TextFilter
 from console.forms import UploadField
 from console.lists import Button, Empty, ListPage
@@ -230,18 +231,7 @@ def import_result(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
 def import_errors(request: HttpRequest, pk: int, number: int) -> StreamingHttpResponse:
     record = _record(pk, number)
-    # The mark makes spreadsheets read UTF-8.
-    lines = ("\ufeff" + line if first else line for first, line in _marked(errors_csv(record)))
-    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="malformed-{record.pk}.csv"'
-    return response
-
-
-def _marked(lines: Any) -> Any:
-    first = True
-    for line in lines:
-        yield first, line
-        first = False
+    return csv_download(f"malformed-{record.pk}.csv", errors_csv(record))
 
 
 def sample(request: HttpRequest) -> HttpResponse:

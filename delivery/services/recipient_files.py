@@ -15,9 +15,11 @@ from typing import BinaryIO, Final, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from delivery.services import workbooks
-from delivery.services.encodings import BLOCK, ENCODING_NAMES, ENCODINGS, RecipientFileError, encoding_of
+from console.files.encodings import ENCODING_NAMES
+from console.files.encodings import UnreadableFile as RecipientFileError
+from console.files.sheets import SHOWN, MalformedRow, Sheet, empty_file
 from suppression.address import Address, MalformedAddress, is_address, parse
+from suppression.columns import names_an_address
 
 __all__ = ["ENCODING_NAMES", "MalformedRow", "RecipientFile", "RecipientFileError", "Row", "read_recipients"]
 
@@ -25,54 +27,15 @@ LIMIT = 10_000
 MAX_COLUMNS = 100
 MAX_NAME = 64
 MAX_VALUE = 10_000  # characters of one value
-SHOWN = 200  # characters of a malformed row that are kept to be shown
 
 RESERVED: Final = frozenset({"unsubscribe_url"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DELIMITERS = (",", ";", "\t")
-# What people call the column of the address, less blanks and marks.
-_ADDRESS_NAMES = frozenset(
-    {
-        *("email", "emails", "mail", "emailaddress", "mailaddress", "address", "recipient", "to", "emailadresse"),
-        *(
-            "メール",
-            "メールアドレス",
-            "eメール",
-            "アドレス",
-            "宛先",
-            "邮箱",
-            "邮箱地址",
-            "电子邮件",
-            "电子邮箱",
-            "邮件地址",
-        ),
-        *(
-            "correo",
-            "correoelectronico",
-            "correoelectrónico",
-            "courriel",
-            "adressemail",
-            "endereçodeemail",
-            "mejl",
-            "epost",
-        ),
-    }
-)
 
 
 class Row(NamedTuple):
     line: int  # where it begins, from 1
     address: Address
     variables: dict[str, str]
-
-
-class MalformedRow(NamedTuple):
-    line: int
-    value: str  # what stood there, at most SHOWN characters
-    reason: str
-
-
-_Cells = tuple[int, list[str] | str]  # the line, and its cells or what is wrong with it
 
 
 def read_recipients(
@@ -88,50 +51,24 @@ def read_recipients(
     `source` must be seekable and stays open. `encoding`: a key of ENCODINGS, or None to detect it. `limit`: rows, None
     for no limit. `max_bytes`: size of the file. Raises RecipientFileError, while iterating too.
     """
-    stream = io.BytesIO(source) if isinstance(source, bytes) else source
-    size = stream.seek(0, io.SEEK_END)
-    if not size:
-        raise RecipientFileError("empty", _("The file is empty."))
-    if max_bytes is not None and size > max_bytes:
-        raise RecipientFileError(
-            "size",
-            _("The file has %(size)s MB; at most %(most)s MB are taken. Split it, or use the command %(command)s.")
-            % {"size": round(size / 2**20, 1), "most": max_bytes // 2**20, "command": _COMMAND},
-        )
-    return RecipientFile(stream, filename, size, encoding or None, limit)
+    advice = _("Split it, or use the command %(command)s.") % {"command": _COMMAND}
+    return RecipientFile(Sheet(source, filename, encoding=encoding, max_bytes=max_bytes, advice=advice), limit)
 
 
 _COMMAND = "manage.py import_recipients"
 
 
 class RecipientFile:
-    """A file whose header is right. Iterate once. `columns` are the variables; `encoding` is "" for a workbook."""
+    """A file whose header is right. Iterate once. `columns` are the variables."""
 
-    def __init__(self, stream: BinaryIO, filename: str, size: int, encoding: str | None, limit: int | None) -> None:
-        self._stream = stream
+    def __init__(self, sheet: Sheet, limit: int | None) -> None:
+        self.sheet = sheet
         self._limit = limit
-        self.filename = filename
-        self.size = size
-        self.encoding = ""
-        stream.seek(0)
-        if stream.read(8).startswith((workbooks.ZIP_MARK, workbooks.OLE_MARK)):
-            self._table: Iterator[_Cells] = workbooks.rows_of(stream)
-        else:
-            self.encoding = encoding_of(stream, encoding)
-            self._table = _records(stream, self.encoding)
+        self._rows = iter(sheet)
         self.columns = self._read_header()
-        self._first = self._next_filled()
+        self._first = next(self._rows, None)
         if self._first is None:
             raise RecipientFileError("empty", _("The file has a header but no recipients below it."))
-
-    @property
-    def position(self) -> int:
-        """Bytes read so far, of `size`: for a progress bar."""
-        return self._stream.tell()
-
-    @property
-    def encoding_name(self) -> str:
-        return ENCODING_NAMES.get(self.encoding, "")
 
     def __iter__(self) -> Iterator[Row | MalformedRow]:
         names = self.columns
@@ -151,20 +88,12 @@ class RecipientFile:
                 yield MalformedRow(line, "", cells)
             else:
                 yield _row(line, cells, names, width)
-            filled = self._next_filled()
-
-    def _next_filled(self) -> _Cells | None:
-        """The next row that is not blank."""
-        for row in self._table:
-            cells = row[1]
-            if isinstance(cells, str) or any(cell and not cell.isspace() for cell in cells):
-                return row
-        return None
+            filled = next(self._rows, None)
 
     def _read_header(self) -> tuple[str, ...]:
-        first = self._next_filled()
+        first = next(self._rows, None)
         if first is None:
-            raise RecipientFileError("empty", _("The file is empty."))
+            raise empty_file()
         line, cells = first
         if isinstance(cells, str):
             raise RecipientFileError(
@@ -208,10 +137,9 @@ def _check_header(names: list[str]) -> None:
 
     if "@" in names[0] or any(map(is_address, names)):
         raise fault(_("The file has no header. Put a first line with the names of the columns: email, name, …"))
-    plain = [re.sub(r"[\W_]", "", name).lower() for name in names]
-    if plain[0] not in _ADDRESS_NAMES:
-        for number, name in enumerate(plain[1:], start=2):
-            if name in _ADDRESS_NAMES:
+    if not names_an_address(names[0]):
+        for number, name in enumerate(names[1:], start=2):
+            if names_an_address(name):
                 raise fault(
                     _("The address must be the first column; here it is column %(number)s, “%(name)s”."),
                     number=number,
@@ -243,70 +171,6 @@ def _check_header(names: list[str]) -> None:
 def _example(name: str) -> str:
     """A name that is allowed and looks like `name`."""
     return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lstrip("0123456789_").lower()[:MAX_NAME] or "first_name"
-
-
-def _records(stream: BinaryIO, encoding: str) -> Iterator[_Cells]:
-    """The records of a CSV file with the line where each begins."""
-    delimiter, skipped = _dialect(stream, encoding)
-    lines = _lines(stream, encoding)
-    for _line in range(skipped):
-        next(lines, None)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        line = reader.line_num + 1 + skipped
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error) or "field limit" in str(error):
-                # All that follows would be one cell: better refuse the file than lose its rows quietly.
-                raise RecipientFileError(
-                    "quote",
-                    _("A quotation mark that is opened on line %(line)s is never closed. Close it or take it out.")
-                    % {"line": line},
-                ) from None
-            yield line, _("A quotation mark stands in the wrong place; inside a quoted cell it is written twice.")
-        else:
-            yield line, cells
-
-
-def _lines(stream: BinaryIO, encoding: str) -> Iterator[str]:
-    """Lines with their ends (LF, CRLF or CR), decoded a block at a time. Not a TextIOWrapper: it closes the stream."""
-    decoder = codecs.getincrementaldecoder(ENCODINGS[encoding])("strict")
-    stream.seek(0)
-    rest = ""
-    while True:
-        block = stream.read(BLOCK)
-        text = rest + decoder.decode(block, final=not block)
-        lines = io.StringIO(text, newline="").readlines()
-        # What comes next may go on with the last line; a CR may be half of a CRLF.
-        rest = lines.pop() if block and lines and not lines[-1].endswith("\n") else ""
-        yield from lines
-        if not block:
-            return
-
-
-def _dialect(stream: BinaryIO, encoding: str) -> tuple[str, int]:
-    """The delimiter, and how many lines stand before the header (Excel's `sep=;`)."""
-    sample = []
-    for line in _lines(stream, encoding):
-        sample.append(line)
-        if len(sample) == 20:
-            break
-    if sample and (told := re.fullmatch(r"\ufeff?sep=([,;\t])\s*", sample[0])):
-        return told[1], 1
-
-    def fit(delimiter: str) -> tuple[int, int]:
-        """How many records are as wide as the header, and how wide that is."""
-        try:
-            records = [record for record in csv.reader(sample, delimiter=delimiter) if any(record)]
-        except csv.Error:
-            return 0, 0
-        width = len(records[0]) if records else 0
-        return (sum(len(record) == width for record in records), width) if width > 1 else (0, 0)
-
-    return max(_DELIMITERS, key=fit), 0
 
 
 def sample_csv() -> bytes:

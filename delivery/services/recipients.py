@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +9,7 @@ from itertools import islice
 
 from django.db import connection, transaction
 
+from console.files.lines import csv_lines
 from delivery.models import GroupImport, RecipientGroup
 from delivery.services.recipient_files import MalformedRow, RecipientFile, Row
 
@@ -49,7 +48,9 @@ def import_recipients(
     stored before an error stays. Raises RecipientFileError, and RecipientGroup.DoesNotExist when the group is deleted
     meanwhile. `group` is brought up to date.
     """
-    record = GroupImport(group=group, filename=file.filename[:255], encoding=file.encoding_name, made_by=made_by)
+    record = GroupImport(
+        group=group, filename=file.sheet.filename[:255], encoding=file.sheet.encoding_name, made_by=made_by
+    )
     rows = iter(file)
     whole: AbstractContextManager[object] = nullcontext() if commit_chunks else transaction.atomic()
     with whole:
@@ -57,7 +58,7 @@ def import_recipients(
             with transaction.atomic():
                 _store(batch, record, file.columns)
             if progress is not None:
-                progress(record.total, file.position, file.size)
+                progress(record.total, file.sheet.position, file.sheet.size)
     group.refresh_from_db(fields=["size", "variables"])
     return record
 
@@ -103,13 +104,4 @@ def _upsert(group_id: int, rows: dict[str, Row]) -> int:
 
 def errors_csv(record: GroupImport) -> Iterator[str]:
     """The malformed rows of an import as the lines of a CSV file, for download."""
-    for row in (["line", "value", "reason"], *record.errors):
-        line = io.StringIO()
-        # A value that a spreadsheet would run as a formula is shown, not run.
-        csv.writer(line, lineterminator="\r\n").writerow(
-            ["'" + cell if isinstance(cell, str) and cell[:1] in _FORMULA else cell for cell in row]
-        )
-        yield line.getvalue()
-
-
-_FORMULA = frozenset("=+-@\t\r")
+    return csv_lines([["line", "value", "reason"], *record.errors])

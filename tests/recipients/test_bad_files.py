@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from delivery.services import workbooks
+from console.files import workbooks
 from delivery.services.recipient_files import RecipientFileError, read_recipients
 from tests.recipients.files import numbered, rows_of, workbook
 

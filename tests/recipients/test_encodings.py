@@ -16,7 +16,7 @@ WESTERN = "email,name,city\nann@example.com,José García,Málaga\nbob@example.c
 
 def names(content: bytes, encoding: str | None = None) -> tuple[str, list[str]]:
     file = read_recipients(content, "people.csv", encoding=encoding)
-    return file.encoding, [row.variables["name"] for row in file]
+    return file.sheet.encoding, [row.variables["name"] for row in file]
 
 
 @pytest.mark.parametrize("text", [JAPANESE, CHINESE, WESTERN])

@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from delivery.services import recipient_files
+from console.files import sheets
 from delivery.services.recipient_files import MalformedRow, Row, read_recipients, sample_csv
 from tests.recipients.files import numbered, read, rows_of, workbook
 
@@ -110,7 +110,7 @@ def test_the_content_decides_what_a_file_is_not_its_name():
 def test_the_sample_reads_as_it_was_written():
     file = read_recipients(sample_csv(), "sample.csv")
     rows = list(file)
-    assert (file.encoding_name, file.columns) == ("UTF-8", ("name", "voucher"))
+    assert (file.sheet.encoding_name, file.columns) == ("UTF-8", ("name", "voucher"))
     assert [row.variables["name"] for row in rows if isinstance(row, Row)] == ["Ann", "山田太郎", "Zoë Müller, Berlin"]
 
 
@@ -119,9 +119,9 @@ def test_the_stream_stays_open_and_tells_how_far_it_was_read():
     file = read_recipients(stream, "people.csv")
     rows = iter(file)
     next(rows)
-    assert 0 < file.position < file.size == len(stream.getvalue())
+    assert 0 < file.sheet.position < file.sheet.size == len(stream.getvalue())
     assert sum(1 for _row in rows) == 9_999
-    assert file.position == file.size
+    assert file.sheet.position == file.sheet.size
     del file, rows
     assert not stream.closed
 
@@ -175,6 +175,6 @@ def test_a_large_file_takes_no_more_memory_than_a_small_one():
 
 
 def test_lines_are_put_together_across_blocks(monkeypatch):
-    monkeypatch.setattr(recipient_files, "BLOCK", 3)
+    monkeypatch.setattr(sheets, "BLOCK", 3)
     content = 'email,name\r\nann@example.com,"山\r\n田"\r\nbob@example.com,Bob'.encode()
     assert read(content) == [("ann@example.com", {"name": "山\r\n田"}), ("bob@example.com", {"name": "Bob"})]

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import python_calamine
 from django.utils.translation import gettext as _
 
-from delivery.services.encodings import RecipientFileError
+from console.files.encodings import UnreadableFile
 
 MAX_UNPACKED = 200 * 2**20
 MAX_CELLS = 5_000_000
@@ -36,10 +36,10 @@ _STRING_ENDS = re.compile(rb"</(?:\w+:)?si\s*>")
 
 
 def rows_of(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
-    """(row number from 1, cells as text) of the first visible sheet. Raises RecipientFileError."""
+    """(row number from 1, cells as text) of the first visible sheet. Raises UnreadableFile."""
     stream.seek(0)
     if stream.read(8).startswith(OLE_MARK):
-        raise RecipientFileError(
+        raise UnreadableFile(
             "workbook",
             _("The workbook has a password, or the old .xls format. Save it as .xlsx without a password."),
         )
@@ -59,11 +59,9 @@ def rows_of(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
         for number, cells in enumerate(sheet.iter_rows(), start=1):
             yield number, [_text(cell) for cell in cells]
     except python_calamine.PasswordError:
-        raise RecipientFileError(
-            "workbook", _("The workbook is protected by a password. Save it without one.")
-        ) from None
+        raise UnreadableFile("workbook", _("The workbook is protected by a password. Save it without one.")) from None
     except (python_calamine.CalamineError, OSError, ValueError) as error:
-        if isinstance(error, RecipientFileError):
+        if isinstance(error, UnreadableFile):
             raise
         raise _broken() from None
 
@@ -82,12 +80,12 @@ def _text(cell: Any) -> str:
     return str(cell)
 
 
-def _broken() -> RecipientFileError:
-    return RecipientFileError("workbook", _("The workbook can't be read. Open it, save it again as .xlsx or CSV."))
+def _broken() -> UnreadableFile:
+    return UnreadableFile("workbook", _("The workbook can't be read. Open it, save it again as .xlsx or CSV."))
 
 
-def _too_large() -> RecipientFileError:
-    return RecipientFileError("size", _("The workbook is too large when unpacked. Save it as CSV."))
+def _too_large() -> UnreadableFile:
+    return UnreadableFile("size", _("The workbook is too large when unpacked. Save it as CSV."))
 
 
 def _measure(stream: BinaryIO) -> None:
@@ -99,7 +97,7 @@ def _measure(stream: BinaryIO) -> None:
             members = archive.infolist()
             names = {member.filename.lstrip("/").lower() for member in members}
             if "xl/workbook.xml" not in names:
-                raise RecipientFileError(
+                raise UnreadableFile(
                     "workbook", _("This is not an Excel workbook (.xlsx). Save the table as .xlsx or CSV.")
                 )
             if len(members) > _MEMBERS:
@@ -116,7 +114,7 @@ def _measure(stream: BinaryIO) -> None:
                 extent.close()
                 cells, longest = max(cells, extent.cells), max(longest, extent.longest)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-        if isinstance(error, RecipientFileError):
+        if isinstance(error, UnreadableFile):
             raise
         raise _broken() from None
     if longest * cells > MAX_TEXT:
@@ -150,12 +148,12 @@ class _Extent:
         self._string += len(block) - place
 
     def close(self) -> None:
-        """Raises RecipientFileError when laying the cells out would take too much memory."""
+        """Raises UnreadableFile when laying the cells out would take too much memory."""
         self.columns = max(self.columns, self._in_row)
         self.rows = max(self.rows, self._tags)
         self.longest = max(self.longest, self._string) if self._shared else 0
         if self.rows * self.columns > MAX_CELLS:
-            raise RecipientFileError(
+            raise UnreadableFile(
                 "size",
                 _("The sheet reaches to row %(row)s and column %(column)s. Delete what is empty, or save it as CSV.")
                 % {"row": self.rows, "column": self.columns},

@@ -58,7 +58,7 @@ _CONTROLS: Final = re.compile("[\x00-\x08\x0e-\x1f]")
 _ENOUGH: Final = 20_000
 
 
-class RecipientFileError(ValueError):
+class UnreadableFile(ValueError):
     """The file as a whole can't be imported. `message` says what to do; `code` names the fault."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -68,11 +68,11 @@ class RecipientFileError(ValueError):
 
 
 def encoding_named(name: str) -> str:
-    """The key of ENCODINGS that a person means by `name`. Raises RecipientFileError."""
+    """The key of ENCODINGS that a person means by `name`. Raises UnreadableFile."""
     key = name.strip().lower()
     key = _ALIASES.get(key, key)
     if key not in ENCODINGS:
-        raise RecipientFileError(
+        raise UnreadableFile(
             "encoding",
             _("The encoding “%(name)s” is not known. Choose one of: %(choices)s.")
             % {"name": name[:40], "choices": ", ".join(ENCODING_NAMES.values())},
@@ -83,13 +83,13 @@ def encoding_named(name: str) -> str:
 def encoding_of(stream: BinaryIO, told: str | None = None) -> str:
     """The key of ENCODINGS for the text in a seekable `stream`, which is left at its beginning.
 
-    `told` is believed when the text can be decoded so. Raises RecipientFileError for what is no text, can't be decoded,
+    `told` is believed when the text can be decoded so. Raises UnreadableFile for what is no text, can't be decoded,
     or can't be told apart.
     """
     if told:
         key = encoding_named(told)
         if not _decodes(stream, key):
-            raise RecipientFileError(
+            raise UnreadableFile(
                 "encoding",
                 _("The file is not in %(name)s. Choose another encoding, or leave the choice to us.")
                 % {"name": ENCODING_NAMES[key]},
@@ -109,7 +109,7 @@ def encoding_of(stream: BinaryIO, told: str | None = None) -> str:
     stream.seek(0)
     best = max(scores, key=lambda key: scores[key], default="")
     if not best or scores[best] < _LEAST[best]:
-        raise RecipientFileError(
+        raise UnreadableFile(
             "encoding",
             _("We could not tell the file's encoding. Choose it, or save the file as “CSV UTF-8”."),
         )
@@ -123,7 +123,7 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _decodes(stream: BinaryIO, key: str) -> bool:
-    """Whether every byte can be decoded. Raises RecipientFileError for binary content and endless lines."""
+    """Whether every byte can be decoded. Raises UnreadableFile for binary content and endless lines."""
     decoder = codecs.getincrementaldecoder(ENCODINGS[key])("strict")
     wide = key == "utf-16"
     line = 0
@@ -150,8 +150,8 @@ def _decodes(stream: BinaryIO, key: str) -> bool:
     return True
 
 
-def _not_text() -> RecipientFileError:
-    return RecipientFileError("binary", _("This is not a table. Choose a CSV file, or an Excel workbook (.xlsx)."))
+def _not_text() -> UnreadableFile:
+    return UnreadableFile("binary", _("This is not a table. Choose a CSV file, or an Excel workbook (.xlsx)."))
 
 
 def _score(stream: BinaryIO, key: str) -> float | None:
