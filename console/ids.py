@@ -22,7 +22,7 @@ EPOCH = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 _EPOCH_MS = int(EPOCH.timestamp() * 1000)
 NODES = 1 << 10
 SEQUENCE = 1 << 12
-_SHIFT = 22
+SHIFT = 22
 LEASE_SECONDS = 3600
 MAX_ID = (1 << 63) - 1
 
@@ -33,12 +33,12 @@ class NoNodeFree(RuntimeError):
 
 def id_at(moment: dt.datetime) -> int:
     """The smallest id that can be made at `moment` (aware). Moments before 2020 give 0."""
-    return max(0, int(moment.timestamp() * 1000) - _EPOCH_MS) << _SHIFT
+    return max(0, int(moment.timestamp() * 1000) - _EPOCH_MS) << SHIFT
 
 
 def time_of(id: int) -> dt.datetime:
     """When the id was made: aware UTC, to the millisecond."""
-    return EPOCH + dt.timedelta(milliseconds=id >> _SHIFT)
+    return EPOCH + dt.timedelta(milliseconds=id >> SHIFT)
 
 
 class _Generator:
@@ -67,7 +67,7 @@ class _Generator:
                     continue
                 first = self._sequence
                 last = min(SEQUENCE, first + count - len(made))
-                base = (self._last_ms << _SHIFT) | (self._node << 12)
+                base = (self._last_ms << SHIFT) | (self._node << 12)
                 made.extend(range(base + first, base + last))
                 self._sequence = last
             return made

@@ -12,7 +12,7 @@ from console import partitions
 from console.models import Account
 from delivery.engine import run
 from delivery.models import HeldBy, Task, TaskStatus
-from delivery.services import counts, domains, flow, going_on, holding, pauses, schedules, tasks
+from delivery.services import counts, domains, flow, going_on, holding, pauses, rollup, schedules, tasks
 
 # Well below q2's timeout (settings), which would kill the worker.
 DELIVER_SECONDS = 200.0
@@ -62,6 +62,10 @@ def wake_group(group_id: int) -> int:
 
 def check_domains() -> int:
     return domains.check_due(now=timezone.now())
+
+
+def fold_statistics() -> int:
+    return rollup.fold(now=timezone.now())
 
 
 def make_partitions() -> list[str]:

@@ -12,6 +12,7 @@ from django.db.models import F
 from delivery.engine.retry import is_simulated
 from delivery.models import DomainDay, Message
 from delivery.services import quota
+from delivery.services.deltas import Deltas, Of
 from suppression import address
 from suppression.models import Entry
 from tracking.models import Event
@@ -58,6 +59,10 @@ def complain(
             user_agent=visitor.user_agent[:MAX_USER_AGENT],
             detail={**detail, "source": source},
         )
+        if not before:
+            changed = Deltas()
+            changed.add(Of.message(message), complaints=1)
+            changed.write()
         if counts and not before:
             DomainDay.objects.filter(domain_id=message.sender_domain_id, day=today).update(
                 complaints=F("complaints") + 1

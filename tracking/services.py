@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from console import ids
+from delivery.services.deltas import OF, Deltas, Of
 from tracking.models import Event
 
 MAX_LINK = 2000
@@ -34,13 +35,13 @@ def record_hit(
 ) -> bool:
     """Write an open or a click down; the message keeps the time of the first. True when it was the first.
 
-    One statement. Of a message that is no longer kept nothing is written.
+    Of a message that is no longer kept nothing is written.
     """
     column = "opened_at" if kind == Event.Kind.OPEN else "clicked_at"
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             f"""
-            WITH known AS (SELECT id FROM delivery_message WHERE id = %(message)s),
+            WITH known AS (SELECT {OF} FROM delivery_message m WHERE id = %(message)s),
             hit AS (
                 INSERT INTO tracking_event (id, message_id, kind, link, ip, user_agent, detail)
                 SELECT %(id)s, id, %(kind)s, %(link)s, %(ip)s::inet, %(agent)s, '{{}}' FROM known
@@ -48,8 +49,8 @@ def record_hit(
                 UPDATE delivery_message SET {column} = %(now)s WHERE id = %(message)s AND {column} IS NULL
                 RETURNING sender_domain_id, receiving_domain_id
             ), counted AS ({_COUNT_OPEN if kind == Event.Kind.OPEN else "SELECT"})
-            SELECT count(*) FROM first
-            """,  # noqa: S608 (one of two constants)
+            SELECT EXISTS(SELECT FROM first), known.* FROM known
+            """,  # noqa: S608 (names of our own, one of two constants)
             {
                 "id": ids.new_id(),
                 "message": message_id,
@@ -62,7 +63,17 @@ def record_hit(
                 "simulator_domain": settings.SIMULATOR_DOMAIN,
             },
         )
-        return bool(cursor.fetchone()[0])
+        row = cursor.fetchone()
+        if row is None:
+            return False
+        first, *of = row
+        changed = Deltas()
+        if kind == Event.Kind.OPEN:
+            changed.add(Of(*of), opens=1, unique_opens=int(first))
+        else:
+            changed.add(Of(*of), clicks=1, unique_clicks=int(first))
+        changed.write()
+        return bool(first)
 
 
 # A first open counts for the warm-up of the sender domain, on the day on which it came (delivery/services/quota.py).

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef
 
 from console.models import ApiUser
 from delivery.models import Message
+from delivery.services.deltas import Deltas, Of
 from suppression import address
 from suppression import services as suppression
 from suppression.models import Entry
@@ -54,6 +55,10 @@ def unsubscribe(message_id: int, visitor: Visitor, *, now: dt.datetime, one_clic
             user_agent=visitor.user_agent[:MAX_USER_AGENT],
             detail={"one_click": one_click},
         )
+        if not used:
+            changed = Deltas()
+            changed.add(Of.message(message), unsubscriptions=1)
+            changed.write()
     return Unsubscribed(message, changed=True)
 
 

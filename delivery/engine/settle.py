@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.db import connection, transaction
 
 from delivery.engine import retry
 from delivery.engine.claim import Claimed
+from delivery.engine.retry import is_simulated
 from delivery.engine.tally import Tally
 from delivery.engine.types import Exchange, Verdict
 from delivery.models import Reason, Status, Waiting
@@ -24,6 +25,7 @@ from delivery.models.status import FINAL
 from delivery.services.bouncing import Bounced, list_hard_bounces
 from delivery.services.counts import end_tasks, move_counts
 from delivery.services.credits import give_back
+from delivery.services.deltas import Deltas, Of
 from delivery.services.quota import count_ends
 
 log = structlog.get_logger()
@@ -112,7 +114,10 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime, tally: Tally | None = 
         ours = ended.keys() | _put_off(cursor, put_off, now)
         kept = [one for one in batch if one.claimed.message_id in ours]
         tried = [one for one in kept if one.exchange is not None]
-        _update_messages(cursor, [one for one in kept if one.exchange is not None or one.status != Status.SENDING])
+        labels = _update_messages(
+            cursor, [one for one in kept if one.exchange is not None or one.status != Status.SENDING]
+        )
+        _count_outcomes(final, labels)
         _write_attempts(cursor, tried)
         list_hard_bounces([_bounced(one) for one in tried if _is_hard(one)], now=now)
         count_ends(
@@ -206,9 +211,10 @@ def _state(one: Settled) -> Waiting.State:
     return Waiting.State.LATER if one.due else Waiting.State.READY
 
 
-def _update_messages(cursor: Any, batch: Sequence[Settled]) -> None:
+def _update_messages(cursor: Any, batch: Sequence[Settled]) -> dict[int, str]:
+    """Gives the labels of those that were changed."""
     if not batch:
-        return
+        return {}
     message_ids = [one.claimed.message_id for one in batch]
     cursor.execute(
         """
@@ -218,6 +224,7 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> None:
         FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::timestamptz[],
                     %s::inet[]) AS v(id, status, reason, held_by, attempts, reply, sent_at, ip)
         WHERE m.id = v.id AND m.id BETWEEN %s AND %s AND m.status = 'sending'
+        RETURNING m.id, m.label
         """,
         [
             message_ids,
@@ -232,8 +239,32 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> None:
             max(message_ids),
         ],
     )
-    if cursor.rowcount != len(batch):
-        log.error("transition_refused", messages=message_ids[:20], changed=cursor.rowcount, wanted=len(batch))
+    labels = dict(cursor.fetchall())
+    if len(labels) != len(batch):
+        log.error("transition_refused", messages=message_ids[:20], changed=len(labels), wanted=len(batch))
+    return labels
+
+
+def _count_outcomes(final: Sequence[Settled], labels: Mapping[int, str]) -> None:
+    """For the statistics; of those alone that were changed."""
+    changed = Deltas()
+    for one in final:
+        of = one.claimed
+        if of.message_id in labels:
+            changed.moved(
+                Of(
+                    of.message_id,
+                    of.api_user_id,
+                    of.sender_domain_id,
+                    of.receiving_domain_id,
+                    of.version_id,
+                    labels[of.message_id],
+                ),
+                (Status.SENDING, ""),
+                (one.status, one.reason),
+                free=is_simulated(of.receiving_domain),
+            )
+    changed.write()
 
 
 def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:

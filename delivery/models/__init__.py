@@ -10,6 +10,7 @@ from delivery.models.message import Attempt, Message
 from delivery.models.preflight import IpCheck, IpDay
 from delivery.models.queue import LimitGroup, Queue, QueuePause, ReceivingDomain, Share, Site, Waiting, Worker
 from delivery.models.relay import Relay
+from delivery.models.statistics import Delta, Folded, Statistic
 from delivery.models.status import HeldBy, PauseCause, Reason, Status, TaskStatus
 from delivery.models.task import Task, TaskCount
 from delivery.models.template import Template, TemplateVersion
@@ -19,10 +20,12 @@ __all__ = [
     "Attempt",
     "CreditEntry",
     "Credits",
+    "Delta",
     "DkimKey",
     "DnsRecord",
     "DomainDay",
     "Flow",
+    "Folded",
     "GroupImport",
     "HeldBy",
     "IpCheck",
@@ -43,6 +46,7 @@ __all__ = [
     "Share",
     "Site",
     "Standing",
+    "Statistic",
     "Status",
     "Task",
     "TaskCount",

@@ -17,6 +17,7 @@ from console.models import Account
 from delivery.models import HeldBy, PauseCause, Status, Task, TaskStatus
 from delivery.services import credits
 from delivery.services.counts import end_tasks, move_counts
+from delivery.services.deltas import OF, Deltas, Of
 
 CHUNK = 5000
 
@@ -170,12 +171,12 @@ def _move_chunk(
             return []
         message_ids = [row[0] for row in rows]
         cursor.execute(
-            """
+            f"""
             UPDATE delivery_message m SET status = %s, held_by = %s FROM delivery_message old
             WHERE m.id = ANY(%s) AND m.id BETWEEN %s AND %s AND old.id = m.id AND old.id BETWEEN %s AND %s
               AND m.status <> %s
-            RETURNING m.task_id, old.status
-            """,
+            RETURNING m.task_id, old.status, {OF}
+            """,  # noqa: S608  (names of our own)
             [
                 new,
                 held_by or "",
@@ -187,11 +188,14 @@ def _move_chunk(
                 new,
             ],
         )
-        deltas = [
-            delta
-            for task_id, old in cursor.fetchall()
-            if task_id
-            for delta in ((task_id, old, -1), (task_id, new.value, 1))
-        ]
-    move_counts(deltas)
+        changed = cursor.fetchall()
+    if new == Status.CANCELLED:
+        counted = Deltas()
+        for _task_id, old, *of in changed:
+            # Neither of the two costs anything: whose mail it is does not matter.
+            counted.moved(Of(*of), (old, ""), (new, ""), free=True)
+        counted.write()
+    move_counts(
+        delta for task_id, old, *_of in changed if task_id for delta in ((task_id, old, -1), (task_id, new.value, 1))
+    )
     return rows

@@ -24,6 +24,7 @@ from delivery.models import HeldBy, Reason, Relay, SenderDomain, Status, Waiting
 from delivery.schedule import SendWindow
 from delivery.services import credits, flow, relays
 from delivery.services.counts import move_counts
+from delivery.services.deltas import Deltas, Of
 from suppression import services as suppression
 
 
@@ -120,6 +121,7 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
     relay = Relay.objects.filter(domain=request.sender_domain).first()
     relay_group = relays.limit_group(relay.host) if relay else None
     messages: list[tuple[Any, ...]] = []
+    counted = Deltas()
     waiting: list[tuple[Any, ...]] = []
     joined: Counter[int] = Counter()
     rejected: Counter[int] = Counter()
@@ -136,6 +138,8 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
         if reason and not one.malformed:
             rejected[queues[domain.id]] += 1
         made.counts[status] += 1
+        of = Of(message_id, request.api_user.pk, request.sender_domain.pk, domain.id, request.version_id, request.label)
+        counted.moved(of, None, (status, reason), free=one.domain in free)
         messages.append(
             (
                 message_id,
@@ -182,6 +186,7 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
         _copy(cursor, _MESSAGE_COLUMNS, messages)
         _copy(cursor, _WAITING_COLUMNS, waiting)
     _count_flow(request, joined, rejected)
+    counted.write()
     if request.task_id:
         move_counts([(request.task_id, status, count) for status, count in made.counts.items()])
     return made

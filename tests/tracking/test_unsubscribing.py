@@ -184,5 +184,5 @@ def test_no_request_asks_the_database_much(db: None, django_assert_max_num_queri
         with django_assert_max_num_queries(2):
             assert Client().get(sent.unsubscribe).status_code == 200
         # Two more here than outside of a test: the savepoint's.
-        with django_assert_max_num_queries(6):
+        with django_assert_max_num_queries(7):
             assert post(sent.unsubscribe).status_code == 200

@@ -11,6 +11,7 @@ from django_q.models import Schedule
 SCHEDULES = {
     "check-domains": ("delivery.jobs.check_domains", 1),
     "go-on": ("delivery.jobs.go_on", 1),
+    "fold-statistics": ("delivery.jobs.fold_statistics", 1),
     "tidy": ("delivery.jobs.tidy", 1),
     "make-partitions": ("delivery.jobs.make_partitions", 60 * 12),
 }
