@@ -206,6 +206,9 @@ SIMULATOR_DIR = VAR / "simulator"
 TLS_REQUIRED = [pattern.strip().lower() for pattern in env.list("TLS_REQUIRED", default=[])]
 # Certificate authorities that are trusted beside the system's, a PEM file.
 TLS_CA_FILE = env.str("TLS_CA_FILE", default="")
+# Where callbacks may go: ports, and networks although they are private (10.1.0.0/16, with commas).
+CALLBACK_PORTS = [int(port) for port in env.list("CALLBACK_PORTS", default=["80", "443", "8080", "8081", "8082"])]
+CALLBACK_ALLOWED_NETWORKS = env.list("CALLBACK_ALLOWED_NETWORKS", default=[])
 SMTP_TIMEOUTS = {
     # RFC 5321 §4.5.3.2, in seconds.
     "connect": env.float("SMTP_TIMEOUT_CONNECT", default=30),

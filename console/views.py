@@ -71,6 +71,16 @@ def sandboxed(content: str, content_type: str = "text/html; charset=utf-8") -> H
     return response
 
 
+def show_secret(
+    request: HttpRequest, *, title: str, secret: str, done: str, name: str = "", crumbs: Sequence[tuple[str, str]] = ()
+) -> HttpResponse:
+    """A secret, for the only time: kept by no cache. `name`: the login that goes with it; `done`: where to go on."""
+    context = {"title": title, "secret": secret, "done": done, "name": name, "crumbs": crumbs}
+    response = render(request, "console/secret.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 def back(request: HttpRequest, default: str) -> HttpResponseRedirect:
     """To where a row's action was asked from (its form's `next`), else to `default`, a page's name or a URL."""
     to = request.POST.get("next", "")

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from console import partitions
 from console.models import Account
+from delivery.callbacks import sending
 from delivery.engine import run
 from delivery.models import HeldBy, Task, TaskStatus
 from delivery.services import counts, domains, flow, going_on, holding, pauses, rollup, schedules, tasks
@@ -68,6 +69,10 @@ def fold_statistics() -> int:
     return rollup.fold(now=timezone.now())
 
 
+def send_callbacks() -> int:
+    return sending.run()
+
+
 def make_partitions() -> list[str]:
     return partitions.ensure(timezone.now())
 
@@ -89,3 +94,4 @@ def tidy() -> None:
         holding.release_all(HeldBy.ACCOUNT)
     tasks.prune(now=now)
     flow.fold(now=now)
+    sending.tidy(now=now)

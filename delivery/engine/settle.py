@@ -15,12 +15,14 @@ from typing import Any
 import structlog
 from django.db import connection, transaction
 
+from delivery.callbacks import outbox
+from delivery.callbacks.outbox import Happened
 from delivery.engine import retry
 from delivery.engine.claim import Claimed
 from delivery.engine.retry import is_simulated
 from delivery.engine.tally import Tally
 from delivery.engine.types import Exchange, Verdict
-from delivery.models import Reason, Status, Waiting
+from delivery.models import Happening, Reason, Status, Waiting
 from delivery.models.status import FINAL
 from delivery.services.bouncing import Bounced, list_hard_bounces
 from delivery.services.counts import end_tasks, move_counts
@@ -119,6 +121,7 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime, tally: Tally | None = 
         )
         _count_outcomes(final, labels)
         _write_attempts(cursor, tried)
+        outbox.tell(_told(one, now) for one in kept)
         list_hard_bounces([_bounced(one) for one in tried if _is_hard(one)], now=now)
         count_ends(
             (one.claimed.sender_domain_id, ended[one.claimed.message_id][0], one.status, one.reason)
@@ -147,6 +150,16 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime, tally: Tally | None = 
     if tally is not None:
         tally.add(kept, now=now)
     return len(kept)
+
+
+def _told(one: Settled, now: dt.datetime) -> Happened | None:
+    """What other systems hear of it."""
+    message_id, at = one.claimed.message_id, _moment(one.exchange) or now
+    if one.status in FINAL:
+        return outbox.ended(message_id, one.status, one.reason, one.last_reply, at)
+    if one.exchange is None or not one.counts:
+        return None
+    return Happened(message_id, Happening.DEFERRED, at, {"reason": one.last_reply})
 
 
 def _end_waiting(cursor: Any, final: Sequence[Settled]) -> dict[int, tuple[dt.date | None, bool | None]]:

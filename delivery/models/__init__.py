@@ -1,6 +1,7 @@
 """The tables of sending. One file a noun; import them from here."""
 
 from delivery.models.address import SenderAddress
+from delivery.models.callback import Callback, CallbackEvent, Happening
 from delivery.models.credits import CreditEntry, Credits
 from delivery.models.domain import DkimKey, DnsRecord, SenderDomain
 from delivery.models.figures import ApiUserDay, DomainDay
@@ -18,6 +19,8 @@ from delivery.models.template import Template, TemplateVersion
 __all__ = [
     "ApiUserDay",
     "Attempt",
+    "Callback",
+    "CallbackEvent",
     "CreditEntry",
     "Credits",
     "Delta",
@@ -27,6 +30,7 @@ __all__ = [
     "Flow",
     "Folded",
     "GroupImport",
+    "Happening",
     "HeldBy",
     "IpCheck",
     "IpDay",

@@ -33,7 +33,7 @@ from console.tables import (
     TagColumn,
     TimeColumn,
 )
-from console.views import back, confirm
+from console.views import back, confirm, show_secret
 from delivery.models import HeldBy, SenderDomain
 from delivery.services import quota
 from suppression.address import MalformedAddress, parse
@@ -147,10 +147,15 @@ def _crumbs(user: ApiUser | None = None) -> list[tuple[str, str]]:
 
 def _show_secret(request: HttpRequest, user: ApiUser, secret: str, *, fresh: bool) -> HttpResponse:
     """The answer to the POST that made it, kept by nobody: a redirect would have to keep the secret somewhere."""
-    context = {"user_": user, "secret": secret, "fresh": fresh, "crumbs": _crumbs(user)}
-    response = render(request, "delivery/api_user_secret.html", context)
-    response["Cache-Control"] = "no-store"
-    return response
+    title = _("%(name)s is created") if fresh else _("The new secret of %(name)s")
+    return show_secret(
+        request,
+        title=title % {"name": user.name},
+        name=user.name,
+        secret=secret,
+        done=reverse("api-user", args=[user.pk]),
+        crumbs=_crumbs(user),
+    )
 
 
 def new(request: HttpRequest) -> HttpResponse:

@@ -1,6 +1,6 @@
 """DKIM keys at rest: encrypted with DKIM_KEYS (settings), whose newest version encrypts and all versions decrypt.
 
-The passwords of relays lie in the same box: they too are secrets of a sender domain that the engine needs in the clear.
+The passwords of relays and the secrets of callbacks lie in the same box: they too are needed in the clear.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from delivery.engine import dkim
-from delivery.models import DkimKey, Relay, SenderDomain
+from delivery.models import Callback, DkimKey, Relay, SenderDomain
 
 
 def box() -> MultiFernet:
@@ -45,9 +45,14 @@ def reencrypt() -> int:
     """Encrypt everything anew with the newest version of DKIM_KEYS, after a rotation; give the number of secrets."""
     newest = box()
     keys, relays = list(DkimKey.objects.all()), list(Relay.objects.exclude(password=b""))
+    callbacks = list(Callback.objects.all())
     for key in keys:
         key.private_key = newest.rotate(bytes(key.private_key))
         key.save(update_fields=["private_key"])
     for relay in relays:
         Relay.objects.filter(pk=relay.pk).update(password=newest.rotate(bytes(relay.password)))
-    return len(keys) + len(relays)
+    for callback in callbacks:
+        callback.secret = newest.rotate(bytes(callback.secret))
+        callback.old_secret = newest.rotate(bytes(callback.old_secret)) if callback.old_secret else b""
+        callback.save(update_fields=["secret", "old_secret"])
+    return len(keys) + len(relays) + len(callbacks)

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from console import ids
 from console.models import Account, ApiUser
+from delivery.callbacks import outbox
 from delivery.engine.retry import is_simulated
 from delivery.models import HeldBy, Reason, Relay, SenderDomain, Status, Waiting
 from delivery.schedule import SendWindow
@@ -187,6 +188,11 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
         _copy(cursor, _WAITING_COLUMNS, waiting)
     _count_flow(request, joined, rejected)
     counted.write()
+    outbox.tell(
+        outbox.ended(message_id, fate[0], fate[1], fate[2], now)
+        for message_id, fate in zip(made.ids, fates, strict=True)
+        if fate[1]
+    )
     if request.task_id:
         move_counts([(request.task_id, status, count) for status, count in made.counts.items()])
     return made

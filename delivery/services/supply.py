@@ -1,4 +1,4 @@
-"""Keeping the deliver cluster at work: as many engines as it has workers, while mail is due."""
+"""Keeping the clusters at work: as many engines as there are workers while mail is due, and callbacks sent."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from console import heartbeat
+from delivery.callbacks import sending
 from delivery.engine import claim, journal, shares
 from delivery.services import pauses
 
 REAP_SECONDS = 3.0
+TELL_SECONDS = 2.0
+MOST_QUEUED = 20
 _reap_at = 0.0
+_tell_at = 0.0
 
 
 def top_up() -> int:
@@ -45,3 +49,15 @@ def keep_supplied() -> None:
         _reap_at = time.monotonic() + REAP_SECONDS
         shares.reap()
     top_up()
+    keep_telling()
+
+
+def keep_telling() -> None:
+    """Ask for somebody who sends callbacks, when there are any to be sent and nobody is at it."""
+    global _tell_at
+    if time.monotonic() < _tell_at:
+        return
+    _tell_at = time.monotonic() + TELL_SECONDS
+    # A second one finds the address taken and ends; a cluster that hangs must not find thousands when it is back.
+    if sending.due(now=timezone.now()) and OrmQ.objects.filter(key="jobs").count() < MOST_QUEUED:
+        async_task("delivery.jobs.send_callbacks", cluster="jobs")
