@@ -9,8 +9,9 @@ from typing import Any, Literal
 from django.db import connection, transaction
 from django.db.models import F
 
+from delivery.callbacks import outbox
 from delivery.engine.retry import is_simulated
-from delivery.models import DomainDay, Message
+from delivery.models import DomainDay, Happening, Message
 from delivery.services import quota
 from delivery.services.deltas import Deltas, Of
 from suppression import address
@@ -63,6 +64,7 @@ def complain(
             changed = Deltas()
             changed.add(Of.message(message), complaints=1)
             changed.write()
+            outbox.tell([outbox.Happened(message.pk, Happening.SPAMREPORT, now)])
         if counts and not before:
             DomainDay.objects.filter(domain_id=message.sender_domain_id, day=today).update(
                 complaints=F("complaints") + 1

@@ -9,7 +9,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from console.models import ApiUser
-from delivery.models import Message
+from delivery.callbacks import outbox
+from delivery.models import Happening, Message
 from delivery.services.deltas import Deltas, Of
 from suppression import address
 from suppression import services as suppression
@@ -59,6 +60,8 @@ def unsubscribe(message_id: int, visitor: Visitor, *, now: dt.datetime, one_clic
             changed = Deltas()
             changed.add(Of.message(message), unsubscriptions=1)
             changed.write()
+            told = {"user_agent": visitor.user_agent[:MAX_USER_AGENT]}
+            outbox.tell([outbox.Happened(message.pk, Happening.UNSUBSCRIBE, now, told)])
     return Unsubscribed(message, changed=True)
 
 

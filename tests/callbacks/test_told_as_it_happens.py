@@ -75,3 +75,18 @@ def test_whom_a_list_stops_is_told_when_the_rows_are_made(
     event = CallbackEvent.objects.get()
     assert (event.kind, event.detail["cause"]) == ("dropped", "blacklist")
     assert event.message_id == Message.objects.get(recipient=key).pk
+
+
+def test_a_complaint_and_an_unsubscription_are_told_once(
+    db: None, told_to: Callable[..., Callback], server: Callable[..., Receiver]
+) -> None:
+    from tests.factories.sending import message
+    from tracking import complaints, unsubscribing
+    from tracking.services import Visitor
+
+    told_to(server().url)
+    one, now = message(), timezone.now()
+    for _again in range(2):
+        complaints.complain(one, now=now, source="report", detail={})
+        unsubscribing.unsubscribe(one.pk, Visitor(user_agent="Firefox"), now=now)
+    assert sorted(event.kind for event in CallbackEvent.objects.all()) == ["spamreport", "unsubscribe"]
