@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 
 from delivery.callbacks import outbox
@@ -15,7 +15,7 @@ from delivery.models import DomainDay, Happening, Message
 from delivery.services import quota
 from delivery.services.deltas import Deltas, Of
 from suppression import address
-from suppression.models import Entry
+from suppression import services as suppression
 from tracking.models import Event
 from tracking.services import MAX_USER_AGENT, Visitor
 
@@ -52,7 +52,9 @@ def complain(
         )
         if source in before:
             return False
-        _list(address.key_of(message.recipient), message_id=message.pk, now=now)
+        suppression.complain(
+            address.key_of(message.recipient), now=now, message_id=message.pk, api_user_id=message.api_user_id
+        )
         Event.objects.create(
             message_id=message.pk,
             kind=Event.Kind.COMPLAINT,
@@ -70,19 +72,3 @@ def complain(
                 complaints=F("complaints") + 1
             )
     return True
-
-
-def _list(key: str, *, message_id: int, now: dt.datetime) -> None:
-    """For 180 days after the latest report, for every API user."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO suppression_entry (list, key, created_at, latest_at, expires_at, reason, hits, message_id)
-            VALUES (%(list)s, %(key)s, %(now)s, %(now)s, %(now)s + interval '180 days', '', 1, %(message)s)
-            ON CONFLICT (key, list, api_user_id) DO UPDATE SET
-                latest_at = greatest(suppression_entry.latest_at, excluded.latest_at),
-                expires_at = greatest(suppression_entry.expires_at, excluded.expires_at),
-                hits = suppression_entry.hits + 1, message_id = excluded.message_id
-            """,
-            {"list": Entry.List.SPAM_REPORT, "key": key, "now": now, "message": message_id},
-        )
