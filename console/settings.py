@@ -195,6 +195,16 @@ SENDING_IPS = env.list("SENDING_IPS", default=[])  # published in SPF records; e
 # Where the preflight tries port 25: host or host:port; empty: a large provider's, or the simulator.
 PREFLIGHT_HOST = env.str("PREFLIGHT_HOST", default="")
 MAIL_HOST = env.str("MAIL_HOST", default="localhost")  # the host that bounce domains' MX records name
+# Where mail that comes back is taken in: bounce mails, complaints, unsubscriptions. Empty host: every address.
+FEEDBACK_HOST = env.str("FEEDBACK_HOST", default="127.0.0.1" if EMBEDDED else "")
+FEEDBACK_PORT = env.int("FEEDBACK_PORT", default=PORT + 26 if EMBEDDED else 25)
+FEEDBACK_MAX_BYTES = env.int("FEEDBACK_MAX_BYTES", default=2**20)
+FEEDBACK_CONNECTIONS = env.int("FEEDBACK_CONNECTIONS", default=200)
+# Of each client IP: connections at once, and mails a minute; 0: no limit. Embedded, all come from one address.
+FEEDBACK_CONNECTIONS_EACH = env.int("FEEDBACK_CONNECTIONS_EACH", default=0 if EMBEDDED else 20)
+FEEDBACK_RATE_EACH = env.int("FEEDBACK_RATE_EACH", default=0 if EMBEDDED else 1200)
+FEEDBACK_TLS_FILE = env.str("FEEDBACK_TLS_FILE", default="")  # PEM: private key and certificates; empty: no STARTTLS
+FEEDBACK_KEEP_DAYS = env.int("FEEDBACK_KEEP_DAYS", default=30)
 # What servers answered, until it is in the database. On a local disk that outlives the process.
 JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(VAR / "journal")))
 # The simulator's domain: mail to it counts towards no quota and is retried within seconds.

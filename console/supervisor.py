@@ -42,6 +42,9 @@ CLUSTERS = ("jobs", "deliver")
 
 # What other packages want done every half second, such as keeping the clusters supplied with work.
 ticks: list[Callable[[], None]] = []
+# Parts of other packages: name → the command of manage.py that runs it. It says itself, by console.heartbeat.beat(name)
+# every settings.SILENT_SECONDS / CHECKS or so, that its work gets done.
+own_parts: dict[str, str] = {}
 
 
 @dataclass
@@ -106,13 +109,23 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
+def known_parts() -> list[str]:
+    """The names of all parts, in the order in which they are started."""
+    return list(_known())
+
+
 def parts(names: list[str]) -> list[Part]:
     """The parts by name, in the order in which they are started."""
+    return [part for name, part in _known().items() if name in names]
+
+
+def _known() -> dict[str, Part]:
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-    known = {
+    return {
         "simulator": Part("simulator", [*manage, "simulator"]),
         # By environment: --name comes too late, after django-q2 has read its settings.
         **{name: Part(name, [*manage, "qcluster"], {"Q_CLUSTER_NAME": name}) for name in CLUSTERS},
+        **{name: Part(name, [*manage, command]) for name, command in own_parts.items()},
         "web": Part(
             "web",
             [
@@ -123,7 +136,6 @@ def parts(names: list[str]) -> list[Part]:
             {"POSTHORN_ROLE": "web"},
         ),
     }
-    return [known[name] for name in known if name in names]
 
 
 def _worker_tmp() -> Path:
@@ -231,8 +243,9 @@ class Supervisor:
     def _check(self, part: Part) -> None:
         if not part.running() or part.name == "simulator":
             return
-        if part.name in CLUSTERS:
-            self._ask_for_beat(part.name)
+        if part.name in CLUSTERS or part.name in own_parts:
+            if part.name in CLUSTERS:
+                self._ask_for_beat(part.name)
             beat = heartbeat.last_beat(part.name, self.name)
             seconds = (timezone.now() - beat).total_seconds() if beat else settings.SILENT_SECONDS * 2
             alive = seconds < self._check_seconds * 3

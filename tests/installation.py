@@ -34,11 +34,11 @@ def until(true: Callable[[], Any], what: str, seconds: float = 90) -> None:
 
 
 def free_port() -> int:
-    """A port that is free together with those of the simulator, which are counted from it."""
+    """A port that is free together with the listener's and those of the simulator, which are counted from it."""
     for port in range(20_000 + os.getpid() % 20_000, 60_000, 101):
         try:
-            for offset, kind in ((0, socket.SOCK_STREAM), (25, socket.SOCK_STREAM), (53, socket.SOCK_STREAM),
-                                 (53, socket.SOCK_DGRAM)):  # fmt: skip
+            for offset, kind in ((0, socket.SOCK_STREAM), (25, socket.SOCK_STREAM), (26, socket.SOCK_STREAM),
+                                 (53, socket.SOCK_STREAM), (53, socket.SOCK_DGRAM)):  # fmt: skip
                 with socket.socket(socket.AF_INET, kind) as probe:
                     probe.bind(("127.0.0.1", port + offset))
         except OSError:

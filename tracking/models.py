@@ -1,10 +1,9 @@
-"""Events: what recipients, their programs and their servers did after a mail was delivered. And how we answer them."""
+"""Events: what recipients, their programs and their servers did after a mail was delivered."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -31,7 +30,7 @@ class Event(models.Model):
 
     id = models.BigIntegerField(primary_key=True, default=ids.new_id, editable=False)
     message_id = models.BigIntegerField()
-    # Of what recipients did, as the message has them: so that a page over events need not look into the messages.
+    # Of opens and clicks, as the message has them: so that a page over events need not look into the messages.
     sender_domain = loose(SenderDomain, _("sender domain"), null=True)
     receiving_domain = loose(ReceivingDomain, _("receiving domain"), null=True)
     sent_at = models.DateTimeField(_("sent"), null=True)
@@ -54,32 +53,43 @@ class Event(models.Model):
         return f"{self.kind} {self.message_id}"
 
 
-class UnsubscribePage(models.Model):
-    """What the account says on the page that recipients unsubscribe on: row 1. What is empty is said in our words, in
-    the language that the browser asks for."""
+class FeedbackMail(models.Model):
+    """A mail that came back, as it was taken in, and what was done about it. Kept for settings.FEEDBACK_KEEP_DAYS."""
 
-    heading = models.CharField(_("heading"), max_length=100, blank=True)
-    before = models.TextField(_("text on the page that asks"), max_length=1000, blank=True)
-    after = models.TextField(_("text when it is done"), max_length=1000, blank=True)
-    # Measured when it was uploaded (images.py). The digest stands in its URL, which is kept by browsers for ever.
-    logo = models.BinaryField(null=True, editable=False)
-    logo_type = models.CharField(max_length=10, blank=True, editable=False)
-    logo_width = models.PositiveSmallIntegerField(default=0, editable=False)
-    logo_height = models.PositiveSmallIntegerField(default=0, editable=False)
-    logo_digest = models.CharField(max_length=32, blank=True, editable=False)
-    changed_at = models.DateTimeField(_("changed"), null=True, editable=False)
-    changed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
-    )
+    class State(models.IntegerChoices):
+        WAITING = 0, _("waiting")
+        DONE = 1, _("done")
+        # Tried often enough: nothing could be done with it.
+        FAILED = 2, _("failed")
+
+    id = models.BigIntegerField(primary_key=True, default=ids.new_id, editable=False)
+    # Of where it went and what it is (feedback/store.py): a mail that comes a second time is known by it.
+    digest = models.BinaryField(max_length=32, unique=True)
+    received_at = models.DateTimeField(_("received"))
+    envelope_to = models.TextField(_("to"), blank=True)
+    # "" is the null sender of bounces; null: not known.
+    envelope_from = models.TextField(_("from"), null=True)  # noqa: DJ001  (the two mean different things)
+    client_ip = models.GenericIPAddressField(null=True)
+    # The beginning; `size` is that of the whole mail.
+    raw = models.BinaryField()
+    size = models.PositiveIntegerField(_("size"))
+
+    state = models.PositiveSmallIntegerField(_("state"), choices=State, default=State.WAITING)
+    # How often somebody began to work on it, counted before they begin; and when the next may.
+    tries = models.PositiveSmallIntegerField(default=0)
+    due = models.DateTimeField()
+    type = models.TextField(_("type"), blank=True)
+    message_id = models.BigIntegerField(null=True)
+    outcome = models.TextField(_("outcome"), blank=True)
+    done_at = models.DateTimeField(null=True)
 
     class Meta:
-        verbose_name = _("unsubscribe page")
-        verbose_name_plural = _("unsubscribe page")
+        verbose_name = _("returned mail")
+        verbose_name_plural = _("returned mail")
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["due", "id"], name="feedback_waiting", condition=models.Q(state=0)),
+        ]
 
     def __str__(self) -> str:
-        return str(_("Unsubscribe page"))
-
-    @classmethod
-    def current(cls) -> UnsubscribePage:
-        """The row, without the picture's bytes; one that says nothing where none was saved."""
-        return cls.objects.filter(pk=1).defer("logo").select_related("changed_by").first() or cls(pk=1)
+        return f"{self.id} {self.envelope_to}"

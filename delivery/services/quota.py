@@ -255,3 +255,21 @@ def count_ends(ends: Iterable[tuple[int, dt.date | None, str, str]]) -> None:
                 "WHERE domain_id = %s AND day = %s",
                 [*(summed[domain_id, day, what] for what in ("delivered", "invalid", "spam")), domain_id, day],
             )
+
+
+def count_returns(returns: Iterable[tuple[int, dt.date, str]]) -> None:
+    """Mail that was counted as delivered and came back: (sender domain, the day of its first attempt, reason). In the
+    transaction that corrects it."""
+    summed: Counter[tuple[int, dt.date, str]] = Counter()
+    for domain_id, day, reason in returns:
+        summed[domain_id, day, "returned"] += 1
+        if reason in (Reason.SPAM, Reason.NOT_EXIST):
+            summed[domain_id, day, reason] += 1
+    with connection.cursor() as cursor:
+        for domain_id, day in sorted({(domain_id, day) for domain_id, day, _what in summed}):
+            counts = [summed[domain_id, day, what] for what in ("returned", Reason.NOT_EXIST, Reason.SPAM)]
+            cursor.execute(
+                "UPDATE delivery_domainday SET delivered = greatest(0, delivered - %s), invalid = invalid + %s, "
+                "spam = spam + %s WHERE domain_id = %s AND day = %s",
+                [*counts, domain_id, day],
+            )

@@ -10,9 +10,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 
-from console.supervisor import Supervisor
-
-PARTS = ("web", "deliver", "jobs", "simulator")
+from console.supervisor import Supervisor, known_parts
 
 
 class Command(BaseCommand):
@@ -20,14 +18,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--parts", default="", help=f"which to run, with commas: {', '.join(PARTS)}; all by default"
+            "--parts", default="", help=f"which to run, with commas: {', '.join(known_parts())}; all by default"
         )
 
     def handle(self, *args: Any, parts: str, **options: Any) -> None:
         names = [name.strip() for name in parts.split(",") if name.strip()] or default_parts()
-        unknown = set(names) - set(PARTS)
+        unknown = set(names) - set(known_parts())
         if unknown:
-            raise CommandError(f"Unknown part: {', '.join(sorted(unknown))}. There are: {', '.join(PARTS)}.")
+            raise CommandError(f"Unknown part: {', '.join(sorted(unknown))}. There are: {', '.join(known_parts())}.")
         prepare(web="web" in names)
         supervisor = Supervisor(names)
         ask_to_stop(supervisor)
@@ -40,7 +38,7 @@ class Command(BaseCommand):
 
 
 def default_parts() -> list[str]:
-    return [name for name in PARTS if name != "simulator" or settings.SIMULATOR]
+    return [name for name in known_parts() if name != "simulator" or settings.SIMULATOR]
 
 
 def prepare(*, web: bool) -> None:
