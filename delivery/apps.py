@@ -7,7 +7,14 @@ class DeliveryConfig(AppConfig):
     verbose_name = _("Delivery")
 
     def ready(self) -> None:
-        from console import supervisor
+        from console import periodic, supervisor
         from delivery.services import schedules, supply
 
         supervisor.ticks += [schedules.tick, supply.keep_supplied]
+        periodic.add(
+            check_domains=("delivery.jobs.check_domains", 1),
+            go_on=("delivery.jobs.go_on", 1),
+            fold_statistics=("delivery.jobs.fold_statistics", 1),
+            tidy=("delivery.jobs.tidy", 1),
+            make_partitions=("delivery.jobs.make_partitions", 60 * 12),
+        )

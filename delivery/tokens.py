@@ -21,10 +21,10 @@ import hmac
 import struct
 from collections.abc import Mapping
 
-BOUNCE, CLICK, OPEN, UNSUBSCRIBE = 1, 2, 3, 4
+BOUNCE, CLICK, OPEN, UNSUBSCRIBE, RESUBSCRIBE = 1, 2, 3, 4, 5
 
 # Bytes of signature by kind: bounce 20 bytes = 32 characters of base32; click 21 = 28, the others 18 = 24 of base64.
-_MAC_SIZE = {BOUNCE: 11, CLICK: 10, OPEN: 9, UNSUBSCRIBE: 9}
+_MAC_SIZE = {BOUNCE: 11, CLICK: 10, OPEN: 9, UNSUBSCRIBE: 9, RESUBSCRIBE: 9}
 _ID = struct.Struct(">BQ")
 _ID_LINK = struct.Struct(">BQH")
 MAX_LINKS = 0x10000
@@ -67,6 +67,10 @@ class Tokens:
         """24 characters of URL-safe base64 for the unsubscribe page and the one-click header."""
         return self._plain(UNSUBSCRIBE, message_id)
 
+    def resubscribe(self, message_id: int) -> str:
+        """24 characters of URL-safe base64 for taking it back: shown to who unsubscribed, never mailed."""
+        return self._plain(RESUBSCRIBE, message_id)
+
     def read_bounce(self, text: str) -> int | None:
         """The message id of a return path's token, in whatever case it came back."""
         if len(text) != 32 or not text.isascii():
@@ -92,6 +96,10 @@ class Tokens:
     def read_unsubscribe(self, text: str) -> int | None:
         """The message id."""
         return self._message_id(_base64(text, 24), UNSUBSCRIBE)
+
+    def read_resubscribe(self, text: str) -> int | None:
+        """The message id."""
+        return self._message_id(_base64(text, 24), RESUBSCRIBE)
 
     def _plain(self, kind: int, message_id: int) -> str:
         head = _ID.pack(kind << 4 | self._version, message_id)

@@ -135,6 +135,11 @@ def mailbox_provider(domain: str) -> str:
     return _PROVIDERS.get(domain, "")
 
 
+def domains_of(provider: str) -> list[str]:
+    """The domains by whose names a provider of mailboxes is known."""
+    return [domain for domain, name in _PROVIDERS.items() if name == provider]
+
+
 def _parse_closely(text: str) -> Address:
     _refuse_the_obvious(text)
     local, _, domain = text.rpartition("@")

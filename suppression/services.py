@@ -70,12 +70,14 @@ def _played(by_domain: dict[str, list[str]]) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class HardBounce:
     """One mail that could not be delivered because its address does not exist. `key` is Address.key; `tencent`: the
-    mailbox is Tencent's, by the address's domain or by its MX; `reason` the remote server's words."""
+    mailbox is Tencent's, by the address's domain or by its MX; `reason` the remote server's words; `api_user_id`: whose
+    mail it was."""
 
     key: str
     tencent: bool
     message_id: int | None = None
     reason: str = ""
+    api_user_id: int | None = None
 
 
 def hard_bounces(items: Sequence[HardBounce], *, now: dt.datetime) -> None:
@@ -96,15 +98,16 @@ def hard_bounces(items: Sequence[HardBounce], *, now: dt.datetime) -> None:
         cursor.execute(
             """
             INSERT INTO suppression_entry AS e
-                (list, key, created_at, latest_at, expires_at, reason, hits, message_id)
+                (list, key, created_at, latest_at, expires_at, reason, hits, message_id, origin_id)
             SELECT %(list)s, v.key, %(now)s, %(now)s,
                    %(now)s + make_interval(days => (%(days)s::int[])[1 + v.tencent::int][least(v.hits, %(steady)s)]),
-                   v.reason, v.hits, v.message_id
+                   v.reason, v.hits, v.message_id, v.origin
             FROM unnest(%(keys)s::text[], %(tencent)s::boolean[], %(reasons)s::text[], %(hits)s::int[],
-                        %(messages)s::bigint[]) AS v(key, tencent, reason, hits, message_id)
+                        %(messages)s::bigint[], %(origins)s::bigint[])
+                AS v(key, tencent, reason, hits, message_id, origin)
             ON CONFLICT (key, list, api_user_id) DO UPDATE SET
                 latest_at = excluded.latest_at, reason = excluded.reason, message_id = excluded.message_id,
-                hits = e.hits + excluded.hits,
+                origin_id = excluded.origin_id, hits = e.hits + excluded.hits,
                 expires_at = %(now)s + make_interval(days => (%(days)s::int[])
                     [1 + (e.key = ANY(%(tencent_keys)s::text[]))::int][least(e.hits + excluded.hits, %(steady)s)])
             WHERE excluded.message_id IS NULL OR e.message_id IS DISTINCT FROM excluded.message_id
@@ -118,6 +121,7 @@ def hard_bounces(items: Sequence[HardBounce], *, now: dt.datetime) -> None:
                 "reasons": [one.reason[:REASON_MAX] for one in latest],
                 "hits": [_times(by_key[key]) for key in keys],
                 "messages": [one.message_id for one in latest],
+                "origins": [one.api_user_id for one in latest],
                 "steady": expiry.STEADY_FROM,
                 "days": [[expiry.bounce_days(n, tencent) for n in numbers] for tencent in (False, True)],
             },
@@ -139,19 +143,21 @@ def complain(
     api_user_id: int | None = None,
 ) -> bool:
     """Put the address on the spam reports, for all API users, until 180 days after the latest report. True when it was
-    not there yet. Reports about one message count once."""
+    not there yet. Reports about one message count once. `api_user_id`: whose mail it was."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO suppression_entry AS e
-                (list, key, created_at, latest_at, expires_at, reason, hits, message_id)
-            VALUES (%s, %s, %s, %s, %s, %s, 1, %s)
+                (list, key, created_at, latest_at, expires_at, reason, hits, message_id, origin_id)
+            VALUES (%s, %s, %s, %s, %s, %s, 1, %s, %s)
             ON CONFLICT (key, list, api_user_id) DO UPDATE SET
-                latest_at = excluded.latest_at, expires_at = excluded.expires_at,
+                latest_at = greatest(e.latest_at, excluded.latest_at),
+                expires_at = greatest(e.expires_at, excluded.expires_at),
                 reason = CASE WHEN excluded.reason = '' THEN e.reason ELSE excluded.reason END,
                 hits = e.hits
                     + (excluded.message_id IS NULL OR e.message_id IS DISTINCT FROM excluded.message_id)::int,
-                message_id = coalesce(excluded.message_id, e.message_id)
+                message_id = coalesce(excluded.message_id, e.message_id),
+                origin_id = coalesce(excluded.origin_id, e.origin_id)
             RETURNING xmax = 0
             """,
             [
@@ -162,6 +168,7 @@ def complain(
                 expiry.complaint_expires_at(now),
                 reason[:REASON_MAX],
                 message_id,
+                api_user_id,
             ],
         )
         return bool(cursor.fetchone()[0])
@@ -178,15 +185,15 @@ def unsubscribe(
         cursor.execute(
             """
             INSERT INTO suppression_entry AS e
-                (list, key, api_user_id, created_at, latest_at, reason, hits, message_id)
-            VALUES (%s, %s, %s, %s, %s, %s, 1, %s)
+                (list, key, api_user_id, origin_id, created_at, latest_at, reason, hits, message_id)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, 1, %s)
             ON CONFLICT (key, list, api_user_id) DO UPDATE SET
                 latest_at = excluded.latest_at, hits = e.hits + 1,
                 reason = CASE WHEN excluded.reason = '' THEN e.reason ELSE excluded.reason END,
                 message_id = coalesce(excluded.message_id, e.message_id)
             RETURNING xmax = 0
             """,
-            [Entry.List.UNSUBSCRIPTION, key, api_user_id, now, now, reason[:REASON_MAX], message_id],
+            [Entry.List.UNSUBSCRIPTION, key, api_user_id, api_user_id, now, now, reason[:REASON_MAX], message_id],
         )
         return bool(cursor.fetchone()[0])
 

@@ -9,14 +9,13 @@ class TrackingConfig(AppConfig):
     def ready(self) -> None:
         from django.conf import settings
 
-        from console import supervisor
-        from delivery.management.commands.schedules import SCHEDULES
+        from console import periodic, supervisor
         from delivery.timeline import timeline_sources
         from tracking import timeline
         from tracking.feedback import supply
 
         timeline_sources.append(timeline.events)
         if settings.FEEDBACK_PORT:
-            supervisor.own_parts["listener"] = "listen"
+            supervisor.own_parts["listener"] = "listen_feedback"
         supervisor.ticks.append(supply.keep_supplied)
-        SCHEDULES["prune-feedback"] = ("tracking.jobs.prune_feedback", 60)
+        periodic.add(prune_feedback=("tracking.jobs.prune_feedback", 60))

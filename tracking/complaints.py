@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 
 from delivery.callbacks import outbox
@@ -15,7 +15,8 @@ from delivery.models import DomainDay, Happening, Message
 from delivery.services import quota
 from delivery.services.deltas import Deltas, Of
 from suppression import address
-from suppression.models import Entry
+from suppression import services as suppression
+from suppression.models import Entry, UnsubscribeReason
 from tracking.models import Event
 from tracking.services import MAX_USER_AGENT, Visitor
 
@@ -33,7 +34,8 @@ def complain(
     """Put the message's recipient on the complaint list and write the complaint down. True when it was a new one.
 
     One short transaction, which may be repeated: a message is reported once by each source, and counts once for its
-    sender domain's day. `detail` is kept with the event: what the report says, within bounds of the caller's.
+    sender domain's day. `detail` is kept with the event, within bounds of the caller's: of a report its
+    `feedback_type`, of the page the `reason` given, and what else is known.
     """
     visitor = visitor or Visitor()
     # Begun outside: the day is made in a transaction of its own, before we hold the message.
@@ -45,44 +47,69 @@ def complain(
         # Of two at once the second waits here, and then sees the first one's event: it asks in a later statement.
         if not Message.objects.select_for_update(no_key=True).filter(pk=message.pk).values_list("pk").first():
             return False
-        before = set(
-            Event.objects.filter(message_id=message.pk, kind=Event.Kind.COMPLAINT).values_list(
-                "detail__source", flat=True
-            )
-        )
-        if source in before:
+        before = _before(message)
+        if source in _standing(before):
             return False
-        _list(address.key_of(message.recipient), message_id=message.pk, now=now)
+        suppression.complain(
+            address.key_of(message.recipient),
+            now=now,
+            reason=_words(source, detail),
+            message_id=message.pk,
+            api_user_id=message.api_user_id,
+        )
         Event.objects.create(
             message_id=message.pk,
+            sender_domain_id=message.sender_domain_id,
+            receiving_domain_id=message.receiving_domain_id,
             kind=Event.Kind.COMPLAINT,
             ip=visitor.ip,
             user_agent=visitor.user_agent[:MAX_USER_AGENT],
             detail={**detail, "source": source},
         )
-        if not before:
+        first = not any(kind == Event.Kind.COMPLAINT for kind, _source in before)
+        if first:
             changed = Deltas()
             changed.add(Of.message(message), complaints=1)
             changed.write()
             outbox.tell([outbox.Happened(message.pk, Happening.SPAMREPORT, now)])
-        if counts and not before:
+        if first and counts:
             DomainDay.objects.filter(domain_id=message.sender_domain_id, day=today).update(
                 complaints=F("complaints") + 1
             )
     return True
 
 
-def _list(key: str, *, message_id: int, now: dt.datetime) -> None:
-    """For 180 days after the latest report, for every API user."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO suppression_entry (list, key, created_at, latest_at, expires_at, reason, hits, message_id)
-            VALUES (%(list)s, %(key)s, %(now)s, %(now)s, %(now)s + interval '180 days', '', 1, %(message)s)
-            ON CONFLICT (key, list, api_user_id) DO UPDATE SET
-                latest_at = greatest(suppression_entry.latest_at, excluded.latest_at),
-                expires_at = greatest(suppression_entry.expires_at, excluded.expires_at),
-                hits = suppression_entry.hits + 1, message_id = excluded.message_id
-            """,
-            {"list": Entry.List.SPAM_REPORT, "key": key, "now": now, "message": message_id},
-        )
+def withdraw(message: Message) -> None:
+    """Take back what was reported on the message's unsubscribe page. Within the caller's transaction, which holds the
+    message. A feedback loop's report stands, and so does what other mail of ours was reported for."""
+    if "report" in _standing(_before(message)):
+        return
+    Entry.objects.filter(
+        list=Entry.List.SPAM_REPORT, key=address.key_of(message.recipient), message_id=message.pk, hits=1
+    ).delete()
+
+
+def _before(message: Message) -> list[tuple[str, str | None]]:
+    """The message's complaints, and when they were taken back, in order: (kind, source)."""
+    kinds = [Event.Kind.COMPLAINT, Event.Kind.RESUBSCRIBE]
+    found = Event.objects.filter(message_id=message.pk, kind__in=kinds).order_by("id")
+    return list(found.values_list("kind", "detail__source"))
+
+
+def _standing(before: Iterable[tuple[str, str | None]]) -> set[str | None]:
+    """The sources whose complaint has not been taken back."""
+    standing: set[str | None] = set()
+    for kind, source in before:
+        if kind == Event.Kind.RESUBSCRIBE:
+            standing.discard("page")
+        else:
+            standing.add(source)
+    return standing
+
+
+def _words(source: Source, detail: Mapping[str, Any]) -> str:
+    """What stands in the list as the reason: of the page the answer that was given, of a report its type."""
+    given = str(detail.get("reason") or "")
+    if source == "page":
+        return str(UnsubscribeReason(given).label) if given in UnsubscribeReason.values else ""
+    return str(detail.get("feedback_type") or "")

@@ -1,9 +1,10 @@
-"""Events: what recipients, their programs and their servers did after a mail was delivered."""
+"""Events: what recipients, their programs and their servers did after a mail was delivered. And how we answer them."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -30,7 +31,7 @@ class Event(models.Model):
 
     id = models.BigIntegerField(primary_key=True, default=ids.new_id, editable=False)
     message_id = models.BigIntegerField()
-    # Of opens and clicks, as the message has them: so that a page over events need not look into the messages.
+    # Of what recipients did, as the message has them: so that a page over events need not look into the messages.
     sender_domain = loose(SenderDomain, _("sender domain"), null=True)
     receiving_domain = loose(ReceivingDomain, _("receiving domain"), null=True)
     sent_at = models.DateTimeField(_("sent"), null=True)
@@ -51,6 +52,37 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.message_id}"
+
+
+class UnsubscribePage(models.Model):
+    """What the account says on the page that recipients unsubscribe on: row 1. What is empty is said in our words, in
+    the language that the browser asks for."""
+
+    heading = models.CharField(_("heading"), max_length=100, blank=True)
+    before = models.TextField(_("text on the page that asks"), max_length=1000, blank=True)
+    after = models.TextField(_("text when it is done"), max_length=1000, blank=True)
+    # Measured when it was uploaded (images.py). The digest stands in its URL, which is kept by browsers for ever.
+    logo = models.BinaryField(null=True, editable=False)
+    logo_type = models.CharField(max_length=10, blank=True, editable=False)
+    logo_width = models.PositiveSmallIntegerField(default=0, editable=False)
+    logo_height = models.PositiveSmallIntegerField(default=0, editable=False)
+    logo_digest = models.CharField(max_length=32, blank=True, editable=False)
+    changed_at = models.DateTimeField(_("changed"), null=True, editable=False)
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+
+    class Meta:
+        verbose_name = _("unsubscribe page")
+        verbose_name_plural = _("unsubscribe page")
+
+    def __str__(self) -> str:
+        return str(_("Unsubscribe page"))
+
+    @classmethod
+    def current(cls) -> UnsubscribePage:
+        """The row, without the picture's bytes; one that says nothing where none was saved."""
+        return cls.objects.filter(pk=1).defer("logo").select_related("changed_by").first() or cls(pk=1)
 
 
 class FeedbackMail(models.Model):

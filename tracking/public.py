@@ -15,12 +15,12 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.utils import timezone
 
 from tracking import services
 from tracking.links import click_target, tokens
 from tracking.models import Event
+from tracking.public_page import not_valid
 from tracking.services import Visitor
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ def click(request: HttpRequest, token: str) -> HttpResponse:
     known = tokens().read_click(token)
     target = click_target(*known) if known else None
     if known is None or target is None:
-        return not_valid()
+        return not_valid(request)
     if request.method == "GET":
         _record(known[0], Event.Kind.CLICK, request, target)
     # Not HttpResponseRedirect, which refuses addresses above 2,048 characters; mail has longer ones.
@@ -81,11 +81,6 @@ def visitor(request: HttpRequest) -> Visitor:
         ip = None
     agent = request.headers.get("User-Agent", "")
     return Visitor(ip, "".join(character for character in agent if character.isprintable()))
-
-
-def not_valid() -> HttpResponse:
-    """The one answer to a token that says nothing to us, whatever is the matter with it."""
-    return HttpResponse(render_to_string("tracking/not_valid.html"), status=404)
 
 
 def _record(message_id: int, kind: Any, request: HttpRequest, link: str = "") -> None:

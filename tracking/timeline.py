@@ -9,6 +9,8 @@ from django.utils.translation import gettext as _
 from console import ids
 from delivery.models import Message
 from delivery.timeline import Entry
+from suppression.models import UnsubscribeReason
+from tracking.feedback import shown
 from tracking.models import Event
 
 # A mail that is passed around may be opened thousands of times.
@@ -26,14 +28,36 @@ def events(message: Message) -> Iterator[Entry]:
 
 
 def _entry(event: Event) -> Entry:
+    if event.kind in shown.KINDS:
+        return shown.entry(event)
     who = [str(event.ip or ""), event.user_agent]
     at = ids.time_of(event.pk)
     if event.kind == Event.Kind.CLICK:
         return Entry(at, _("Clicked"), "ok", "pointer", _facts(event.link, *who))
     if event.kind == Event.Kind.UNSUBSCRIBE:
-        how = _("by the mail program's button (one-click)") if event.detail.get("one_click") else _("on the page")
-        return Entry(at, _("Unsubscribed"), "warn", "ban", _facts(how, *who))
+        return Entry(at, _("Unsubscribed"), "warn", "ban", _facts(_how(event), _reason(event), *who))
+    if event.kind == Event.Kind.RESUBSCRIBE:
+        return Entry(at, _("Unsubscription taken back"), "ok", "check", _facts(_("on the page"), *who))
+    if event.kind == Event.Kind.COMPLAINT:
+        by = _("on the unsubscribe page") if event.detail.get("source") == "page" else _("by a feedback loop")
+        kind = str(event.detail.get("feedback_type") or "")
+        return Entry(at, _("Reported as spam"), "bad", "alert-triangle", _facts(by, kind, _reason(event), *who))
     return Entry(at, _("Opened"), "ok", "mail-opened", _facts(*who))
+
+
+def _how(event: Event) -> str:
+    ways = {
+        "one_click": _("by the mail program's button (one-click)"),
+        "mail": _("by a mail to us"),
+        "page": _("on the page"),
+    }
+    return ways.get(event.detail.get("how", ""), "")
+
+
+def _reason(event: Event) -> str:
+    """The answer that was given on the unsubscribe page, in its words."""
+    given = event.detail.get("reason")
+    return str(UnsubscribeReason(given).label) if given in UnsubscribeReason.values else ""
 
 
 def _facts(*parts: str) -> str:

@@ -9,34 +9,43 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import structlog
 from django.conf import settings
 
 from delivery.engine import hop as hops
+from delivery.engine.call import Call
 from delivery.engine.claim import Claimed
-from delivery.engine.session import Connection, NotTried, SmtpFailed, Timeouts
+from delivery.engine.session import Connection, Outgoing, SmtpFailed, Timeouts
 from delivery.engine.shape import Permit
 from delivery.engine.smtp import connect, verifying_context
 from delivery.engine.types import Exchange, Hop, Phase, Reply, Site
 
-log = structlog.get_logger()
-
 # A connection waits this long for more mail before it says goodbye.
 IDLE_SECONDS = 1.0
-# Where so many of a lane wait in that line, more connections would not make it faster.
+# Where so many of a lane wait in the rate's line, more connections would not make it faster.
 IN_LINE = 2
+# While as much is composed as may be, connections look again this often.
+LOAD_SECONDS = 0.02
 # A host that could not be reached is asked last for so long.
 SHUN_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class Ready:
+class Ready(Outgoing):
     """A composed and signed mail, ready for the wire."""
 
     claimed: Claimed
-    envelope_from: str
-    content: bytes
-    smtputf8: bool
+
+
+@dataclass(slots=True)
+class Load:
+    """Bytes of mail composed and not yet answered, in all lanes of an engine."""
+
+    most: int
+    bytes: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.bytes >= self.most
 
 
 @dataclass(slots=True)
@@ -74,9 +83,11 @@ def outside() -> Outside:
 
 @dataclass
 class Lane:
-    """Mail for one site from one sending IP. `done` is told what came of each mail; None: given back untried.
+    """Mail for one site from one sending IP. It is composed when a connection is free for it: so what waits is small.
 
-    The permit is shared with the lanes of other sites of the same limit group.
+    `make` gives a mail as it goes over the wire, or None when it has seen to it otherwise; `done` is told what came of
+    each mail, None: given back untried. The permit is shared with the lanes of other sites of the same limit group,
+    the load with all lanes.
     """
 
     site: Site
@@ -84,20 +95,22 @@ class Lane:
     outside: Outside
     # "": whatever the system routes by.
     sending_ip: str
-    done: Callable[[Ready, Exchange | None], None]
+    make: Callable[[Claimed], Ready | None]
+    done: Callable[[Claimed, Exchange | None], None]
+    load: Load
     hop: Hop = hops.ANY
-    queue: deque[Ready] = field(default_factory=deque)
+    queue: deque[Claimed] = field(default_factory=deque)
     running: set[asyncio.Task[None]] = field(default_factory=set)
     idle: int = 0
     closed: bool = False
-    _more: asyncio.Event = field(default_factory=asyncio.Event)
     # Tasks whose mail has not begun, and how many of them wait in the rate's line.
-    _not_begun: set[asyncio.Task[None] | None] = field(default_factory=set)
+    not_begun: set[asyncio.Task[None] | None] = field(default_factory=set)
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
     _in_line: int = 0
     _shunned: dict[str, float] = field(default_factory=dict)
 
-    def put(self, ready: Ready) -> None:
-        self.queue.append(ready)
+    def put(self, claimed: Claimed) -> None:
+        self.queue.append(claimed)
         self._more.set()
         self.open_more()
 
@@ -120,7 +133,7 @@ class Lane:
         self.closed = True
         self.give_back()
         self._more.set()
-        for task in self._not_begun:
+        for task in self.not_begun:
             if task is not None:
                 task.cancel()
         for _round in range(2):
@@ -131,90 +144,21 @@ class Lane:
                 seconds = 1.0
 
     async def _work(self) -> None:
-        connection: Connection | None = None
         try:
-            while (ready := await self._next()) is not None:
-                connection = await self._deliver(ready, connection)
-                if self.permit.crowded():
-                    return
+            await Call(self).work()
         finally:
-            if connection is not None:
-                await connection.quit()
             self.permit.open -= 1
 
-    async def _next(self) -> Ready | None:
-        if not self.queue:
-            self.idle += 1
-            try:
-                async with asyncio.timeout(IDLE_SECONDS):
-                    while not self.queue:
-                        if self.closed:
-                            return None
-                        self._more.clear()
-                        await self._more.wait()
-            except TimeoutError:
-                return None
-            finally:
-                self.idle -= 1
-        return self.queue.popleft()
+    async def next(self) -> Ready | None:
+        """The next mail for a connection that is free; None when none has come for a while."""
+        while self.queue or await self._wait_for_mail():
+            if self.load.full:
+                await asyncio.sleep(LOAD_SECONDS)
+            elif (ready := self.compose()) is not None:
+                return ready
+        return None
 
-    async def _deliver(self, ready: Ready, connection: Connection | None) -> Connection | None:
-        """Send one mail, over this connection if it is still good; give the connection to go on with."""
-        if not self.permit.soon(time.monotonic()):
-            self.done(ready, None)
-            return connection
-        task = asyncio.current_task()
-        for _try in range(2):
-            self._not_begun.add(task)
-            try:
-                if connection is not None and self._worn(connection):
-                    await connection.quit()
-                    connection = None
-                if connection is None:
-                    connection = await self._open()
-                # Last of all: what comes between this and MAIL would make two mails meet.
-                await self._turn()
-            except SmtpFailed as failed:
-                self.done(ready, failed.exchange)
-                # Nobody else in this lane would fare better, and each would wait for the same time-out.
-                while self.queue:
-                    self.done(self.queue.popleft(), failed.exchange)
-                return None
-            except BaseException:
-                self.done(ready, None)
-                if connection is not None:
-                    await connection.quit()
-                raise
-            finally:
-                self._not_begun.discard(task)
-            try:
-                exchange = await connection.send(
-                    ready.envelope_from,
-                    ready.claimed.recipient,
-                    ready.content,
-                    smtputf8=ready.smtputf8,
-                    # The token in the return path: signed, and what a bounce is known by.
-                    envelope_id=ready.envelope_from.partition("@")[0].removeprefix("b+"),
-                    notify=hops.NOTIFY_RELAY if self.hop.relay else hops.NOTIFY_MX,
-                    before_mail=lambda: self._may_begin(ready),
-                )
-            except NotTried:
-                self.done(ready, None)
-                return connection
-            except asyncio.CancelledError:
-                # Left to the claim's deadline: whether the server took it, nobody can say now.
-                log.warning("possible_double", message=ready.claimed.message_id)
-                raise
-            if not exchange.stale:
-                self.done(ready, exchange)
-                return connection
-        self.done(ready, exchange)
-        return connection
-
-    def _worn(self, connection: Connection) -> bool:
-        return not connection.usable or connection.sent >= self.permit.limits.messages_per_connection
-
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         """Wait in the rate's line."""
         self._in_line += 1
         try:
@@ -222,12 +166,35 @@ class Lane:
         finally:
             self._in_line -= 1
 
-    def _may_begin(self, ready: Ready) -> bool:
-        """Asked right before MAIL is written: a process that was frozen finds here that its leases are over."""
-        now = time.monotonic()
-        return now < ready.claimed.safe_until and self.permit.valid(now)
+    async def _wait_for_mail(self) -> bool:
+        self.idle += 1
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                while not self.queue:
+                    if self.closed:
+                        return False
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self.idle -= 1
+        return True
 
-    async def _open(self) -> Connection:
+    def compose(self) -> Ready | None:
+        """The first mail of the queue, composed; None when it cannot be."""
+        ready = self.make(self.queue.popleft())
+        if ready is not None:
+            self.load.bytes += len(ready.content)
+        return ready
+
+    def failed(self, ready: Ready, exchange: Exchange) -> None:
+        """There was no connection: nobody else in this lane would fare better, and each would wait as long."""
+        self.done(ready.claimed, exchange)
+        while self.queue:
+            self.done(self.queue.popleft(), exchange)
+
+    async def connect(self) -> Connection:
         """A connection to the first host of the site that answers. Raises the last SmtpFailed when none does."""
         now = time.monotonic()
         addresses = [(host.name, address) for host in self.site.hosts for address in host.addresses]

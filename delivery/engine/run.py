@@ -1,7 +1,8 @@
 """The engine: the stages joined. claim → route → compose → dkim → smtp → classify → settle.
 
-One engine is one process and one event loop. Two threads talk to the database (one claims, one settles), two compose
-and sign (signing releases the GIL); the loop speaks SMTP. Nothing waits on the network inside a transaction.
+One engine is one process and one event loop, and there is one for each core. Two threads talk to the database (one
+claims, one settles); the loop composes, signs and speaks SMTP: handing mails to threads and back costs more than it
+gains where every core has an engine. Nothing waits on the network inside a transaction.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from console import heartbeat
 from delivery.engine import claim, hop, retry, route, shares, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
-from delivery.engine.lane import Lane, Ready, outside, unreachable
+from delivery.engine.lane import Lane, Load, Ready, outside, unreachable
 from delivery.engine.permits import FRESH_SECONDS, Permits
 from delivery.engine.settle import Settled, decide
 from delivery.engine.settler import Report, Settler, hang_up
@@ -40,12 +41,10 @@ from suppression.address import key_of
 log = structlog.get_logger()
 T = TypeVar("T")
 
-# Bounds: messages and bytes between claim and settle.
+# Bounds: messages between claim and settle, and bytes of those that are composed.
 IN_FLIGHT = 1200
 BYTES_IN_FLIGHT = 48 * 2**20
 CLAIM_AT_ONCE = 400
-# Mail is composed and signed in bundles: going to a thread costs as much as composing one.
-BUNDLE = 24
 # An engine without work ends itself; the supervisor starts another when mail is due.
 IDLE_SECONDS = 5.0
 POLL_SECONDS = 0.25
@@ -72,7 +71,6 @@ class Engine:
         self.stop_file = stop_file
         self.idle_seconds = idle_seconds
         self.claiming = ThreadPoolExecutor(1, "claim")
-        self.composing = ThreadPoolExecutor(2, "compose")
         self.lanes: dict[tuple[str, Hop, str], Lane] = {}
         self.permits = Permits(self.worker)
         # Mails in hand by limit group.
@@ -80,7 +78,7 @@ class Engine:
         self.pausing: set[asyncio.Task[None]] = set()
         self.settler = Settler(self.worker, self._settled)
         self.in_flight = 0
-        self.bytes_in_flight = 0
+        self.load = Load(BYTES_IN_FLIGHT)
         self.stopping = False
         self.workers = 1
         self.room = asyncio.Event()
@@ -110,7 +108,7 @@ class Engine:
         idle_since = time.monotonic()
         while time.monotonic() < deadline and not self._told_to_stop():
             room = min(CLAIM_AT_ONCE, IN_FLIGHT - self.in_flight)
-            if room < CLAIM_AT_ONCE // 3 or self.bytes_in_flight > BYTES_IN_FLIGHT:
+            if room < CLAIM_AT_ONCE // 3:
                 self.room.clear()
                 await _wait_for(self.room, POLL_SECONDS)
                 if time.monotonic() < self._look_at:
@@ -260,23 +258,14 @@ class Engine:
             return
         lane = self._lane(way, how, sending_ip)
         while rest and not self.stopping:
-            part = [rest[n] for n in range(min(BUNDLE, len(rest)))]
-            composed = await self._in(self.composing, self._compose, part)
-            for one, ready in zip(part, composed, strict=True):
-                rest.popleft()
-                if ready is NotReady.LATER:
-                    self._give_back(one)
-                elif ready is NotReady.UNFIT:
-                    self._cannot_compose(one)
-                else:
-                    self.bytes_in_flight += len(ready.content)
-                    lane.put(ready)
+            lane.put(rest.popleft())
 
     def _lane(self, way: sites.Route, how: Hop, sending_ip: str) -> Lane:
         permit = self.permits.known[way.limit_group_id, sending_ip]
         lane = self.lanes.get((way.site.key, how, sending_ip))
         if lane is None or lane.permit is not permit:
-            lane = Lane(way.site, permit, self.outside, sending_ip, partial(self._answered, how), how)
+            answered = partial(self._answered, how)
+            lane = Lane(way.site, permit, self.outside, sending_ip, self._make, answered, self.load, how)
             self.lanes[way.site.key, how, sending_ip] = lane
         lane.site = way.site
         return lane
@@ -294,30 +283,33 @@ class Engine:
                 elif not lane.running and len(self.lanes) > LANES_KEPT:
                     del self.lanes[key]
 
-    def _compose(self, bundle: Sequence[Claimed]) -> list[Ready | NotReady]:
-        """In a composing thread."""
-        return [self.store.ready(one) for one in bundle]
+    def _make(self, one: Claimed) -> Ready | None:
+        ready = self.store.ready(one)
+        if isinstance(ready, Ready):
+            return ready
+        if ready is NotReady.LATER:
+            self._give_back(one)
+        else:
+            self._cannot_compose(one)
+        return None
 
     # --- classify, settle
 
-    def _answered(self, how: Hop, ready: Ready, exchange: Exchange | None) -> None:
-        self.bytes_in_flight -= len(ready.content)
+    def _answered(self, how: Hop, one: Claimed, exchange: Exchange | None) -> None:
         if exchange is None:
-            self._give_back(ready.claimed)
+            self._give_back(one)
             return
         reply = exchange.reply
         try:
             verdict = classify(reply.code, reply.enhanced, reply.text, reply.phase)
-            self._decided(ready.claimed, exchange, hop.judge(verdict, exchange, how), how)
+            self._decided(one, exchange, hop.judge(verdict, exchange, how), how)
         except Exception:
             # Whatever is wrong with our reading: mail that was taken must not be sent again for it.
-            log.exception("answer_not_read", message=ready.claimed.message_id, reply=reply.text)
+            log.exception("answer_not_read", message=one.message_id, reply=reply.text)
             taken = 200 <= reply.code < 300 and reply.phase is Phase.DOT
             plain = Verdict("delivered", "", "message", "taken") if taken else NOT_READ
             hours, now, relayed = self.store.account.retry_hours, timezone.now(), bool(how.relay)
-            self.settler.put(
-                decide(ready.claimed, exchange, plain, now=now, retry_hours=hours, simulator=False, relayed=relayed)
-            )
+            self.settler.put(decide(one, exchange, plain, now=now, retry_hours=hours, simulator=False, relayed=relayed))
 
     def _decided(self, one: Claimed, exchange: Exchange, verdict: Verdict, how: Hop) -> None:
         simulator = retry.is_simulated(one.receiving_domain)
@@ -385,7 +377,6 @@ class Engine:
             pass  # the leases run out by themselves
         await self._in(self.claiming, hang_up)
         self.claiming.shutdown()
-        self.composing.shutdown()
 
     async def _in(self, pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
         self._loop = asyncio.get_running_loop()

@@ -1,6 +1,8 @@
 """An open SMTP session: sends one message at a time over it, and says what the server said.
 
 RFC 5321, 1870 (SIZE), 2034 (enhanced codes), 2920 (PIPELINING), 6152 (8BITMIME), 6531 (SMTPUTF8).
+Where the next message is known when the body of one is written, it is announced in the same write (RFC 2920 §3.1): a
+round trip a message. Its own body waits until it is sent itself.
 Only an answer of 2xx to the final dot is a delivery; a final dot without an answer is none, and is the one case in
 which a message can arrive twice.
 """
@@ -41,6 +43,19 @@ class Timeouts:
     quit: float = 5
 
 
+@dataclass(slots=True)
+class Outgoing:
+    """A message to one recipient. `content` has CRLF lines; dots are doubled on the way."""
+
+    envelope_from: str
+    recipient: str
+    content: bytes
+    # The headers need it, whatever the addresses are.
+    smtputf8: bool
+    # How a server that reports shall call it (RFC 3461), or "".
+    envelope_id: str
+
+
 class SmtpFailed(Exception):
     """No connection that mail could be sent over; `exchange.reply` says why."""
 
@@ -50,7 +65,10 @@ class SmtpFailed(Exception):
 
 
 class NotTried(SmtpFailed):
-    """`before_mail` said no: nothing was written, and the connection is as good as before."""
+    """`may_begin` said no before the body was written. Where not even MAIL was, the connection is as good as before."""
+
+
+NOT_TRIED: Final = Reply(0, "", "Not tried: there was no time left to send it", Phase.MAIL)
 
 
 def make_reply(answer: Answer, phase: Phase) -> Reply:
@@ -82,6 +100,7 @@ class Connection:
         "_loop",
         "_timeouts",
         "_wire",
+        "announced",
         "certificate",
         "extensions",
         "last_used",
@@ -98,6 +117,8 @@ class Connection:
         self._wire = wire
         self._timeouts = timeouts
         self._dirty = False  # a transaction was refused half way: RSET before the next
+        # Its MAIL, RCPT and DATA are on the wire; nothing else may be sent before it.
+        self.announced: Outgoing | None = None
         self.opening: list[tuple[str, str]] = []
         self.extensions: dict[str, str] = {}  # EHLO keyword in capitals → its parameters
         self.mx_host = mx_host
@@ -112,49 +133,52 @@ class Connection:
 
     async def send(
         self,
-        envelope_from: str,
-        recipient: str,
-        content: bytes,
+        mail: Outgoing,
         *,
-        smtputf8: bool = False,
-        envelope_id: str = "",
         notify: str = "",
-        before_mail: Callable[[], bool] | None = None,
+        may_begin: Callable[[], bool] | None = None,
+        follow: Callable[[], Outgoing | None] | None = None,
     ) -> Exchange:
-        """One message to one recipient. `content` has CRLF lines; dots are doubled here.
+        """One message.
 
         Whatever happens on the wire comes back as an Exchange; code 0 = no (sensible) answer in that phase. What the
-        server cannot take (too big, SMTPUTF8) is refused here with a 5xx of our own. `smtputf8`: the headers need it
-        too. `notify` ("FAILURE,DELAY"), `envelope_id`: what a server that offers DSN is asked to report, and how it
-        shall call the mail then (RFC 3461). `before_mail` is asked right before MAIL is written; when it says False,
-        NotTried is raised.
+        server cannot take (too big, SMTPUTF8) is refused here with a 5xx of our own. `notify` ("FAILURE,DELAY") is
+        what a server that offers DSN is asked to report. `may_begin` is asked right before MAIL is written, and once
+        more before the body is; when it says False, NotTried is raised. `follow` is asked for the message that will
+        be the next to be sent over this connection, so that it can be announced; None: not known.
         """
         started, begun = time.time(), self._loop.time()
+        announced = self.announced is mail
+        if self.announced is not None and not announced:
+            self.close()
+        self.announced = None
         talk = self.opening or [("connect", f"open connection, mail {self.sent + 1} on it")]
         self.opening = []
+        # Its lines are on the wire already: what befell the connection before this message's turn is not its fault.
+        lost = announced and bool(self._wire.fault)
         stale = False
-        prepared = self._prepare(envelope_from, recipient, content, smtputf8)
-        if notify and "DSN" in self.extensions and not isinstance(prepared, Reply):
-            prepared = _with_dsn(prepared, recipient, envelope_id, notify)
+        prepared = None if announced else self._prepare(mail, notify)
         if isinstance(prepared, Reply):
             reply = prepared
-        elif before_mail is not None and not before_mail():
+        elif prepared is not None and may_begin is not None and not may_begin():
             self.opening = talk
-            held = Reply(0, "", "Not tried: there was no time left to send it", Phase.MAIL)
-            raise NotTried(self._exchange(held, talk, started, begun))
+            raise NotTried(self._exchange(NOT_TRIED, talk, started, begun))
         else:
             reused = self.sent > 0
             self.sent += 1
             try:
-                reply = await self._transact(prepared, content, talk)
+                reply = await self._transact(mail, prepared, talk, notify, may_begin, follow)
             except (OSError, RuntimeError) as error:
                 self._wire.fail(f"The connection broke: {error}")
                 reply = Reply(0, "", self._wire.fault, Phase.DOT)
             except BaseException:
                 self.close()
                 raise
+            if reply is NOT_TRIED:
+                self.close()
+                raise NotTried(self._exchange(reply, talk, started, begun))
             if reused and reply.phase is Phase.MAIL:
-                gone = reply.code == 0 and not self._wire.timed_out
+                gone = reply.code == 0 and (lost or not self._wire.timed_out)
                 stale = gone or (reply.code == 421 and bool(_IDLE.search(reply.text)))
         exchange = self._exchange(reply, talk, started, begun)
         exchange.stale = stale
@@ -163,7 +187,7 @@ class Connection:
     async def quit(self) -> None:
         """Say goodbye if the server still listens, and close. Raises nothing."""
         try:
-            if self.usable:
+            if self.usable and self.announced is None:
                 await self._wire.ask(b"QUIT\r\n", (self._timeouts.quit,))
         except (OSError, RuntimeError):
             pass
@@ -189,8 +213,10 @@ class Connection:
             self.certificate,
         )
 
-    def _prepare(self, sender: str, recipient: str, content: bytes, utf8: bool) -> tuple[bytes, bytes] | Reply:
+    def _prepare(self, outgoing: Outgoing, notify: str) -> tuple[bytes, bytes] | Reply:
         """The MAIL and RCPT lines, or why this message cannot go over this connection."""
+        sender, recipient, content = outgoing.envelope_from, outgoing.recipient, outgoing.content
+        utf8 = outgoing.smtputf8
         offered = self.extensions
         for address in (sender, recipient):
             if not _PATH.fullmatch(address) and (address or address is recipient):
@@ -219,13 +245,60 @@ class Connection:
             mail += " BODY=8BITMIME"
         if utf8:
             mail += " SMTPUTF8"
-        return f"{mail}\r\n".encode(), f"RCPT TO:<{recipient}>\r\n".encode()
+        lines = f"{mail}\r\n".encode(), f"RCPT TO:<{recipient}>\r\n".encode()
+        return _with_dsn(lines, recipient, outgoing.envelope_id, notify) if notify and "DSN" in offered else lines
 
-    async def _transact(self, lines: tuple[bytes, bytes], content: bytes, talk: list[tuple[str, str]]) -> Reply:
+    async def _transact(
+        self,
+        mail: Outgoing,
+        lines: tuple[bytes, bytes] | None,
+        talk: list[tuple[str, str]],
+        notify: str,
+        may_begin: Callable[[], bool] | None,
+        follow: Callable[[], Outgoing | None] | None,
+    ) -> Reply:
+        """From MAIL to the answer to the final dot. `lines`: MAIL and RCPT; None: they are on the wire already."""
         wire, limits = self._wire, self._timeouts
+        refused = await self._open_letter(lines, talk)
+        if refused is not None:
+            return refused
+        if may_begin is not None and not may_begin():
+            return NOT_TRIED
+        body = stuffed(mail.content)
+        if follow is not None and "PIPELINING" in self.extensions and (next_mail := follow()) is not None:
+            following = self._prepare(next_mail, notify)
+            if not isinstance(following, Reply):
+                self.announced = next_mail
+                body += b"".join([*following, b"DATA\r\n"])
+        answers_due = 1 if self.announced is None else 4
+        if len(body) > BLOCK:
+            if not await wire.pour(body, limits.block, answers_due):
+                # answered or gone before the end was written: it cannot have been accepted
+                self.announced = None
+                early = wire.answers.pop() if wire.answers else None
+                reply = Reply(0, "", wire.fault or "The server spoke out of turn", Phase.BODY)
+                if early is not None:
+                    talk.append((Phase.BODY, early.text))
+                    reply = self.refusal(early, Phase.BODY)
+                wire.fail(reply.text)
+                return reply
+        else:
+            wire.write(body, answers_due)
+        answers = await wire.listen((limits.dot,))
+        if not answers:
+            return Reply(0, "", wire.fault or "No answer", Phase.DOT)
+        talk.append((Phase.DOT, answers[0].text))
+        if answers[0].code < 300:
+            return make_reply(answers[0], Phase.DOT)
+        return self.refusal(answers[0], Phase.DOT)
+
+    async def _open_letter(self, lines: tuple[bytes, bytes] | None, talk: list[tuple[str, str]]) -> Reply | None:
+        """MAIL, RCPT, DATA; None: the server waits for the body."""
+        wire, limits = self._wire, self._timeouts
+        mail, rcpt = lines or (b"", b"")
         phases: list[tuple[Phase, bytes, float]] = [
-            (Phase.MAIL, lines[0], limits.mail),
-            (Phase.RCPT, lines[1], limits.rcpt),
+            (Phase.MAIL, mail, limits.mail),
+            (Phase.RCPT, rcpt, limits.rcpt),
             (Phase.DATA, b"DATA\r\n", limits.data),
         ]
         if self._dirty:
@@ -235,7 +308,8 @@ class Connection:
         got: list[tuple[Phase, Answer]] = []
         refused: Reply | None = None
         for group in [phases] if together else [[step] for step in phases]:
-            answers = await wire.ask(b"".join([line for _, line, _ in group]), tuple([limit for *_, limit in group]))
+            due = tuple([limit for *_, limit in group])
+            answers = await (wire.ask(b"".join([line for _, line, _ in group]), due) if lines else wire.listen(due))
             for index, (phase, line, _) in enumerate(group):
                 if index >= len(answers):
                     refused = refused or Reply(0, "", wire.fault or "No answer", phase)
@@ -253,28 +327,7 @@ class Connection:
             refused = self.refusal(got[-1][1], got[-1][0])
         if refused is not None:
             await self._withdraw(got, talk)
-            return refused
-
-        body = stuffed(content)
-        if len(body) > BLOCK:
-            if not await wire.pour(body, limits.block):
-                # answered or gone before the end was written: it cannot have been accepted
-                early = wire.answers.pop() if wire.answers else None
-                reply = Reply(0, "", wire.fault or "The server spoke out of turn", Phase.BODY)
-                if early is not None:
-                    talk.append((Phase.BODY, early.text))
-                    reply = self.refusal(early, Phase.BODY)
-                wire.fail(reply.text)
-                return reply
-            answers = await wire.listen((limits.dot,))
-        else:
-            answers = await wire.ask(body, (limits.dot,))
-        if not answers:
-            return Reply(0, "", wire.fault or "No answer", Phase.DOT)
-        talk.append((Phase.DOT, answers[0].text))
-        if answers[0].code < 300:
-            return make_reply(answers[0], Phase.DOT)
-        return self.refusal(answers[0], Phase.DOT)
+        return refused
 
     def refusal(self, answer: Answer, phase: Phase) -> Reply:
         """4xx and 5xx as they are; any other answer that does not fit makes the connection worthless."""

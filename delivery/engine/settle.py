@@ -215,7 +215,14 @@ def _is_hard(one: Settled) -> bool:
 
 
 def _bounced(one: Settled) -> Bounced:
-    return Bounced(one.claimed.message_id, one.claimed.recipient, one.claimed.receiving_domain_id, words=one.last_reply)
+    claimed = one.claimed
+    return Bounced(
+        claimed.message_id,
+        claimed.api_user_id,
+        claimed.recipient,
+        claimed.receiving_domain_id,
+        words=one.last_reply,
+    )
 
 
 def _state(one: Settled) -> Waiting.State:

@@ -114,7 +114,15 @@ class Store:
             return NotReady.UNFIT
         token = self.tokens.bounce(one.message_id)
         domain = one.sender.rpartition("@")[2]
-        return Ready(one, f"b+{token}@bounce.{domain}", composed.as_bytes(signature), composed.smtputf8)
+        return Ready(
+            f"b+{token}@bounce.{domain}",
+            one.recipient,
+            composed.as_bytes(signature),
+            composed.smtputf8,
+            # Signed, and what a bounce is known by.
+            token,
+            one,
+        )
 
     def is_batch(self, one: Claimed) -> bool:
         user = self.api_users.get(one.api_user_id)

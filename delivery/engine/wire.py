@@ -51,6 +51,7 @@ class Wire(asyncio.Protocol):
         "_limits",
         "_lines",
         "_loop",
+        "_owed",
         "_paused",
         "_rest",
         "_size",
@@ -75,6 +76,7 @@ class Wire(asyncio.Protocol):
         self._rest = b""
         self._lines: list[bytes] = []
         self._size = 0
+        self._owed = 1  # answers to what was asked that nobody has taken yet: at first, the greeting
         self._waiter: asyncio.Future[None] | None = None
         self._limits: tuple[float, ...] = ()
         self._draining = False
@@ -210,7 +212,8 @@ class Wire(asyncio.Protocol):
     @property
     def quiet(self) -> bool:
         """Open, and the server has said nothing unasked."""
-        return not (self.fault or self.closing or self.answers or self._rest or self._lines)
+        unasked = len(self.answers) - self._owed
+        return not (self.fault or self.closing) and (unasked < 0 or (unasked == 0 and not (self._rest or self._lines)))
 
     async def ask_last(self, data: bytes, limit: float) -> list[Answer]:
         """`ask` for one answer, and throw away whatever comes behind it, until `hear_again`.
@@ -230,29 +233,34 @@ class Wire(asyncio.Protocol):
 
         Fewer come back when the connection fails or the server says 421. More than asked for is a fault.
         """
-        if not self.quiet and not self.closing:
-            self.fail("The server spoke out of turn")
-        if self.fault or self.closing:
-            answers, self.answers = self.answers, []
-            return answers[: len(limits)]
-        assert self.transport is not None
-        self.transport.write(data)
+        self.write(data, len(limits))
         return await self.listen(limits)
 
+    def write(self, data: bytes, answers: int) -> None:
+        """Write what so many answers will come to, unless nothing can be written any more; `listen` tells."""
+        if not self.quiet and not self.closing:
+            self.fail("The server spoke out of turn")
+        if not self.fault and not self.closing:
+            assert self.transport is not None
+            self.transport.write(data)
+            self._owed += answers
+
     async def listen(self, limits: tuple[float, ...]) -> list[Answer]:
-        """Read one reply for each of `limits`, also such as came already."""
-        if len(self.answers) < len(limits) and not self.fault and not self.closing:
+        """Read one reply for each of `limits`, also such as came already. What more is owed is left to the next."""
+        count = len(limits)
+        if len(self.answers) < count and not self.fault and not self.closing:
             self._limits = limits
             self._arm(limits[len(self.answers)])
             await self._wait()
-        answers, self.answers = self.answers, []
-        if len(answers) > len(limits):
+        answers = self.answers[:count]
+        del self.answers[:count]
+        self._owed -= min(count, self._owed)
+        if len(self.answers) > self._owed and not self.closing:
             self.fail("The server answers what nobody asked")
-            del answers[len(limits) :]
         return answers
 
-    async def pour(self, data: bytes, limit: float) -> bool:
-        """Write all but the last block of `data` and hand that to the transport too.
+    async def pour(self, data: bytes, limit: float, answers: int) -> bool:
+        """Write all but the last block of `data` and hand that to the transport too; so many answers will come to it.
 
         `limit`: seconds for each block. False when the server answered or hung up before the last block was written,
         so that it cannot have seen the end.
@@ -270,4 +278,5 @@ class Wire(asyncio.Protocol):
                     await self._wait()
                 finally:
                     self._draining = False
+        self._owed += answers
         return True

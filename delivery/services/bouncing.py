@@ -16,6 +16,7 @@ class Bounced:
     """A message whose recipient does not exist; `recipient` is canonical, `words` the remote server's."""
 
     message_id: int
+    api_user_id: int
     recipient: str
     receiving_domain_id: int
     words: str = ""
@@ -35,6 +36,7 @@ def list_hard_bounces(bounced: Sequence[Bounced], *, now: dt.datetime) -> None:
                 or address.mailbox_provider(address.receiving_domain(one.recipient)) == "tencent",
                 message_id=one.message_id,
                 reason=one.words,
+                api_user_id=one.api_user_id,
             )
             for one in bounced
         ],

@@ -11,7 +11,7 @@ import pytest
 
 from tests.installation import Installation, end_group, until
 
-PARTS = ("gunicorn", "deliver", "jobs", "listen", "simulator")
+PARTS = ("gunicorn", "deliver", "jobs", "listen_feedback", "simulator")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def test_all_parts_run_and_the_console_answers(installation: Installation, servi
 
 
 def test_what_is_killed_is_started_again(installation: Installation, serving: subprocess.Popen[bytes]) -> None:
-    old = {name: leader(installation, serving, name) for name in ("gunicorn", "deliver", "listen", "simulator")}
+    old = {
+        name: leader(installation, serving, name) for name in ("gunicorn", "deliver", "listen_feedback", "simulator")
+    }
     family = [child for one in old.values() for child in one.children(recursive=True)]
     for one in old.values():
         one.kill()

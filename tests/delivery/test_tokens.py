@@ -16,15 +16,22 @@ URLSAFE = set(string.ascii_letters + string.digits + "-_")
 
 
 def readings(text: str, tokens: Tokens = TOKENS) -> list[object]:
-    return [tokens.read_bounce(text), tokens.read_click(text), tokens.read_open(text), tokens.read_unsubscribe(text)]
+    return [
+        tokens.read_bounce(text),
+        tokens.read_click(text),
+        tokens.read_open(text),
+        tokens.read_unsubscribe(text),
+        tokens.read_resubscribe(text),
+    ]
 
 
 @given(ids, indexes)
 def test_each_kind_is_read_back_as_itself_and_as_nothing_else(message_id: int, index: int) -> None:
-    assert readings(TOKENS.bounce(message_id)) == [message_id, None, None, None]
-    assert readings(TOKENS.click(message_id, index)) == [None, (message_id, index), None, None]
-    assert readings(TOKENS.open(message_id)) == [None, None, message_id, None]
-    assert readings(TOKENS.unsubscribe(message_id)) == [None, None, None, message_id]
+    assert readings(TOKENS.bounce(message_id)) == [message_id, None, None, None, None]
+    assert readings(TOKENS.click(message_id, index)) == [None, (message_id, index), None, None, None]
+    assert readings(TOKENS.open(message_id)) == [None, None, message_id, None, None]
+    assert readings(TOKENS.unsubscribe(message_id)) == [None, None, None, message_id, None]
+    assert readings(TOKENS.resubscribe(message_id)) == [None, None, None, None, message_id]
 
 
 @given(ids, indexes)
@@ -32,9 +39,11 @@ def test_tokens_are_short_and_of_safe_characters(message_id: int, index: int) ->
     bounce = TOKENS.bounce(message_id)
     assert len(f"b+{bounce}") <= 64
     assert set(bounce) <= set("abcdefghijklmnopqrstuvwxyz234567")
-    for token in TOKENS.click(message_id, index), TOKENS.open(message_id), TOKENS.unsubscribe(message_id):
-        assert len(token) <= 40
-        assert set(token) <= URLSAFE
+    for make in TOKENS.open, TOKENS.unsubscribe, TOKENS.resubscribe:
+        assert len(make(message_id)) == 24
+        assert set(make(message_id)) <= URLSAFE
+    assert len(TOKENS.click(message_id, index)) == 28
+    assert set(TOKENS.click(message_id, index)) <= URLSAFE
 
 
 @given(ids)
@@ -50,6 +59,7 @@ def test_one_changed_character_spoils_a_token(message_id: int, index: int, data:
         TOKENS.click(message_id, index),
         TOKENS.open(message_id),
         TOKENS.unsubscribe(message_id),
+        TOKENS.resubscribe(message_id),
     ]
     for number, token in enumerate(made):
         place = data.draw(st.integers(0, len(token) - 1))
@@ -57,12 +67,12 @@ def test_one_changed_character_spoils_a_token(message_id: int, index: int, data:
         changed = token[:place] + character + token[place + 1 :]
         same = changed.lower() == token if number == 0 else changed == token
         if not same:
-            assert readings(changed) == [None] * 4
+            assert readings(changed) == [None] * 5
 
 
 @given(st.one_of(st.text(max_size=50), st.text(sorted(URLSAFE), min_size=24, max_size=32)))
 def test_garbage_is_read_as_nothing(text: str) -> None:
-    assert readings(text) == [None] * 4
+    assert readings(text) == [None] * 5
 
 
 def test_a_token_is_not_good_for_another_purpose_when_its_kind_is_rewritten() -> None:
@@ -70,6 +80,9 @@ def test_a_token_is_not_good_for_another_purpose_when_its_kind_is_rewritten() ->
     token, other = TOKENS.open(7), TOKENS.unsubscribe(7)
     assert TOKENS.read_unsubscribe(other[0] + token[1:]) is None
     assert TOKENS.read_unsubscribe(other[:2] + token[2:]) is None
+    # Nor can whoever has the link in the mail make the one that takes it back.
+    undo = TOKENS.resubscribe(7)
+    assert TOKENS.read_resubscribe(undo[:2] + other[2:]) is None
 
 
 def test_the_newest_key_makes_and_older_ones_are_still_read() -> None:

@@ -9,9 +9,10 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 
+from delivery.engine.session import Outgoing
 from delivery.engine.smtp import Connection, Timeouts, connect
+from delivery.engine.types import Exchange
 
 PATIENT = Timeouts(connect=5, greeting=5, ehlo=5, tls=5, mail=5, rcpt=5, data=5, block=5, dot=5, quit=1)
 
@@ -242,5 +243,15 @@ class Server:
         )
 
 
-def mail(connection: Connection, content: bytes = b"Subject: x\r\n\r\nhello\r\n", **options: object) -> Awaitable:
-    return partial(connection.send, "b+1@bounce.example.com", "a@example.org", content, **options)()
+def letter(
+    content: bytes = b"Subject: x\r\n\r\nhello\r\n", sender: str = "b+1@bounce.example.com", to: str = "a@example.org"
+) -> Outgoing:
+    return Outgoing(sender, to, content, smtputf8=False, envelope_id="")
+
+
+def mail(
+    connection: Connection, content: bytes = b"Subject: x\r\n\r\nhello\r\n", **options: object
+) -> Awaitable[Exchange]:
+    """`options` as `send` takes them, or of the letter."""
+    kept = {name: options.pop(name) for name in ("smtputf8", "envelope_id") if name in options}
+    return connection.send(replace(letter(content), **kept), **options)

@@ -56,6 +56,7 @@ def test_who_does_not_exist_is_listed_by_number_and_provider_of_the_mailbox() ->
         Entry.objects.update(expires_at=timezone.now() - dt.timedelta(days=1), latest_at=timezone.now())
     entry = Entry.objects.get(key="ann@example.org")
     assert (entry.list, entry.api_user, entry.reason) == (Entry.List.BOUNCE, None, "550 5.1.1 no such user")
+    assert entry.origin == ApiUser.console("batch")
     assert entry.message_id == Message.objects.filter(recipient="Ann@example.org").latest("pk").pk
 
 

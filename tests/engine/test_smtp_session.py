@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from delivery.engine.session import has_clean_lines, stuffed
 from delivery.engine.smtp import NotTried
 from tests.engine import smtp_server as faulty
-from tests.engine.smtp_server import Server, mail
+from tests.engine.smtp_server import Server, letter, mail
 
 PLAIN = ("SIZE 10000000", "8BITMIME")
 PIPELINING = ("PIPELINING", *PLAIN)
@@ -138,14 +138,14 @@ def test_a_non_ascii_mailbox_needs_smtputf8(extensions):
     async def run():
         async with Server(extensions=extensions).running() as server:
             connection = await server.connect()
-            exchange = await connection.send("b@bounce.example.com", "用户@例え.jp", b"hello\r\n")
+            exchange = await connection.send(letter(to="用户@例え.jp"))
             await connection.quit()
             return server, exchange.reply
 
     server, reply = asyncio.run(run())
     if "SMTPUTF8" in extensions:
         assert reply.code == 250
-        assert "MAIL FROM:<b@bounce.example.com> SMTPUTF8" in server.heard
+        assert "MAIL FROM:<b+1@bounce.example.com> SMTPUTF8" in server.heard
         assert "RCPT TO:<用户@xn--r8jz45g.jp>" in server.heard
     else:
         assert (reply.code, reply.enhanced) == (553, "5.6.7")
@@ -156,7 +156,7 @@ def test_an_international_domain_alone_needs_no_smtputf8():
     async def run():
         async with Server(extensions=PLAIN).running() as server:
             connection = await server.connect()
-            exchange = await connection.send("b@bounce.example.com", "info@bücher.example", b"hello\r\n")
+            exchange = await connection.send(letter(to="info@bücher.example"))
             await connection.quit()
             return server, exchange.reply
 
@@ -172,7 +172,7 @@ def test_an_address_cannot_add_a_command(address):
     async def run():
         async with Server().running() as server:
             connection = await server.connect()
-            exchange = await connection.send("b@bounce.example.com", address, b"hello\r\n")
+            exchange = await connection.send(letter(to=address))
             await connection.quit()
             return server, exchange.reply
 
@@ -258,9 +258,9 @@ def test_nothing_is_written_when_the_claim_has_run_out():
         async with Server().running() as server:
             connection = await server.connect()
             with pytest.raises(NotTried):
-                await mail(connection, before_mail=lambda: False)
+                await mail(connection, may_begin=lambda: False)
             still = connection.usable
-            exchange = await mail(connection, before_mail=lambda: True)
+            exchange = await mail(connection, may_begin=lambda: True)
             await connection.quit()
             return server, still, exchange
 

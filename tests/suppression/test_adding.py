@@ -74,12 +74,15 @@ def test_an_entry_that_is_not_intercepted_stays_so() -> None:
 
 
 def test_a_complaint_lasts_180_days_from_the_latest_and_counts_each_message_once() -> None:
-    assert services.complain("ann@example.org", now=NOW, reason="abuse", message_id=1)
+    user = ApiUser.console(ApiUser.Type.BATCH)
+    assert services.complain("ann@example.org", now=NOW, reason="abuse", message_id=1, api_user_id=user.pk)
     later = NOW + dt.timedelta(days=30)
     assert not services.complain("ann@example.org", now=later, message_id=1)
     assert not services.complain("ann@example.org", now=later, message_id=2)
     entry = Entry.objects.get()
     assert (entry.list, entry.hits, entry.reason) == (Entry.List.SPAM_REPORT, 2, "abuse")
+    # It holds for all; whose mail it was is kept beside.
+    assert (entry.api_user, entry.origin) == (None, user)
     assert (entry.created_at, entry.latest_at) == (NOW, later)
     assert entry.expires_at == later + dt.timedelta(days=180)
 

@@ -59,14 +59,22 @@ def test_reported_on_the_page_and_by_the_loop_a_message_counts_once(db: None) ->
     assert DomainDay.objects.get(domain=message.sender_domain_id).complaints == 1
 
 
-def test_the_180_days_begin_anew_with_another_mails_report_and_never_shrink(db: None) -> None:
-    first, second, third = (send("ann@example.com").message for _ in range(3))
+def test_the_180_days_begin_anew_with_another_mails_report(db: None) -> None:
+    first, second = (send("ann@example.com").message for _ in range(2))
     complain(first)
     complain(second, days=10)
-    complain(third, days=5)
     entry = Entry.objects.get()
-    assert entry.hits == 3
+    assert entry.hits == 2
     assert entry.expires_at == NOW + dt.timedelta(days=190)
+
+
+def test_the_list_names_the_answer_or_the_reports_type(db: None) -> None:
+    first, second = send("ann@example.com").message, send("bob@example.com").message
+    complaints.complain(first, now=NOW, source="page", detail={"reason": "fraud"})
+    complaints.complain(second, now=NOW, source="report", detail={"feedback_type": "abuse"})
+    reasons = dict(Entry.objects.values_list("key", "reason"))
+    assert reasons["ann@example.com"] == "This is a fraudulent email and I want to report it"
+    assert reasons["bob@example.com"] == "abuse"
 
 
 def test_a_complaint_about_the_simulators_mail_costs_no_reputation(db: None) -> None:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.test import Client
+from django.utils import timezone
 
+from delivery.models import Message
+from tests.feedback.mails import complaint, report, return_path
 from tests.tracking.mail import send
+from tracking.feedback import process, store
+from tracking.feedback.store import Mail
 from tracking.models import Event
 from tracking.timeline import MAX_EVENTS, events
 
@@ -24,6 +29,22 @@ def test_opens_clicks_and_unsubscribing_stand_on_the_messages_page(viewer: Clien
     text = viewer.get(f"/email-status/{sent.message.pk}/").content.decode()
     assert text.index("Opened") < text.index("Clicked") < text.index("Unsubscribed")
     assert "<b>Reader" not in text
+
+
+def test_what_came_back_by_mail_stands_there_in_the_servers_words(viewer: Client) -> None:
+    message = send("ann@example.org").message
+    Message.objects.filter(pk=message.pk).update(status="delivered")
+    for mail, to in ((report(message), return_path(message)), (complaint(message), "fbl@bounce.mail.finch.example")):
+        store.keep([Mail(mail, len(mail), to, "")], now=timezone.now())
+    process.process()
+    found = {entry.title: entry for entry in events(message)}
+    assert set(found) == {"Returned by a bounce mail", "Reported as spam"}
+    bounced = found["Returned by a bounce mail"]
+    assert bounced.facts == "not exist · 5.1.1 · ann@example.org"
+    assert [(said.who, said.text) for said in bounced.said] == [("mx.example.org", "550 5.1.1 user unknown")]
+    assert "by a feedback loop" in found["Reported as spam"].facts
+    text = viewer.get(f"/email-status/{message.pk}/").content.decode()
+    assert "550 5.1.1 user unknown" in text
 
 
 def test_a_mail_opened_a_thousand_times_shows_the_first(db: None, django_assert_num_queries: Any) -> None:

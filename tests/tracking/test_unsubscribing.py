@@ -57,12 +57,16 @@ def test_one_click_unsubscribes_and_is_answered_without_a_redirect(db: None) -> 
     assert entries() == [("unsubscription", "ann.smith@example.com", "console-batch", 1)]
     event = Event.objects.get()
     assert (event.kind, event.message_id) == ("unsubscribe", sent.message.pk)
-    assert (event.ip, event.user_agent, event.detail) == ("203.0.113.9", "Mailer/1", {"one_click": True})
+    assert (event.ip, event.user_agent, event.detail) == (
+        "203.0.113.9",
+        "Mailer/1",
+        {"how": "one_click", "reason": ""},
+    )
 
 
 def test_one_click_may_come_as_multipart(db: None) -> None:
     Client(enforce_csrf_checks=True).post(send().unsubscribe, ONE_CLICK)
-    assert Event.objects.get().detail == {"one_click": True}
+    assert Event.objects.get().detail["how"] == "one_click"
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=\u00e9", "text/plain"])
@@ -91,7 +95,7 @@ def test_whoever_comes_back_is_told_that_it_is_done(db: None, client: Client) ->
     post(sent.unsubscribe)
     shown = client.get(sent.unsubscribe).content.decode()
     assert "You are unsubscribed" in shown
-    assert "<form" not in shown
+    assert 'name="reason"' not in shown
 
 
 def test_taken_off_by_an_operator_the_same_link_works_again(db: None) -> None:
@@ -181,8 +185,8 @@ def test_public_answers_set_no_cookie_and_are_kept_by_nobody(db: None, method: s
 def test_no_request_asks_the_database_much(db: None, django_assert_max_num_queries: Any) -> None:
     sent = send()
     for _ in range(2):
-        with django_assert_max_num_queries(2):
+        with django_assert_max_num_queries(5):
             assert Client().get(sent.unsubscribe).status_code == 200
         # Two more here than outside of a test: the savepoint's.
-        with django_assert_max_num_queries(7):
+        with django_assert_max_num_queries(10):
             assert post(sent.unsubscribe).status_code == 200

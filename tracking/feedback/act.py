@@ -124,7 +124,7 @@ def alone(one: Case, *, now: dt.datetime) -> Done:
         return _done(one, Outcome.NO_TOKEN if one.message_id is None else Outcome.NO_MESSAGE)
     if one.unsubscribes:
         visitor = Visitor(one.mail.client_ip)
-        done = unsubscribing.unsubscribe(message.pk, visitor, now=now)
+        done = unsubscribing.unsubscribe(message.pk, visitor, now=now, how="mail")
         return _done(one, Outcome.UNSUBSCRIBED if done and done.changed else Outcome.KNOWN, "unsubscribe")
     if one.feedback.feedback_type == NOT_SPAM:
         return _done(one, Outcome.NOTHING)

@@ -1,4 +1,4 @@
-"""The unsubscribe link's address. It stays as it is for as long as mails are kept: forever."""
+"""The addresses of the unsubscribe page. They stay as they are for as long as mails are kept: forever."""
 
 from __future__ import annotations
 
@@ -14,5 +14,12 @@ register(
         view=unsubscribe_page.unsubscribe,
         title=_("Unsubscribe"),
         public=True,
-    )
+    ),
+    Page(
+        name="resubscribe",
+        route="r/<str:token>",
+        view=unsubscribe_page.resubscribe,
+        title=_("Subscribe again"),
+        public=True,
+    ),
 )

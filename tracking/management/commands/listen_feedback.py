@@ -1,4 +1,4 @@
-"""`manage.py listen`: take in mail that comes back, by SMTP. `serve` runs it as its part `listener`."""
+"""`manage.py listen_feedback`: take in mail that comes back, by SMTP. `serve` runs it as its part `listener`."""
 
 from __future__ import annotations
 
