@@ -84,7 +84,13 @@ def correct(corrections: Sequence[Correction], *, now: dt.datetime) -> set[int]:
         bounced = [row for row in moved if wanted[row.message_id].status == Status.SOFT_BOUNCE]
         list_hard_bounces(
             [
-                Bounced(row.message_id, row.recipient, row.of.receiving_domain_id, wanted[row.message_id].reply)
+                Bounced(
+                    message_id=row.message_id,
+                    api_user_id=row.of.api_user_id,
+                    recipient=row.recipient,
+                    receiving_domain_id=row.of.receiving_domain_id,
+                    words=wanted[row.message_id].reply,
+                )
                 for row in bounced
                 if wanted[row.message_id].reason == Reason.NOT_EXIST
             ],
