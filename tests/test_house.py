@@ -29,6 +29,9 @@ PURE = [
     "delivery/engine/bodies.py",
     "delivery/engine/headers.py",
     "delivery/engine/shape.py",
+    "tracking/feedback/read.py",
+    "tracking/feedback/types.py",
+    "tracking/feedback/reading",
 ]
 
 

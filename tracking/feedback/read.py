@@ -7,17 +7,18 @@ the rules that read replies in the session.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
-from tracking.feedback import arf, kinds, ours, sns
-from tracking.feedback.addresses import addresses, once
-from tracking.feedback.dsn import Status, report_in_text, reports
-from tracking.feedback.mime import Headers, Mail, parse
-from tracking.feedback.notice import Notice, notice
-from tracking.feedback.second_opinion import failures
-from tracking.feedback.types import RECIPIENTS_MAX, Action, Feedback, Returned, Type
-from tracking.feedback.verdict import reason
+from tracking.feedback.reading import arf, kinds, ours, sns
+from tracking.feedback.reading.addresses import addresses, once
+from tracking.feedback.reading.dsn import Status, report_in_text, reports
+from tracking.feedback.reading.mime import Headers, Mail, parse
+from tracking.feedback.reading.notice import Notice, notice
+from tracking.feedback.reading.second_opinion import failures
+from tracking.feedback.reading.verdict import reason
+from tracking.feedback.types import RECIPIENTS_MAX, Action, Feedback, Kind, Returned, Type
 
 _FACTS: Final = (
     *("arrival-date", "received-date", "source-ip", "reported-domain", "user-agent", "reporting-mta", "remote-mta"),
@@ -35,6 +36,8 @@ def read(raw: bytes, *, envelope_to: str = "", envelope_from: str | None = None)
     unsubscription); `envelope_from`: "" of bounces, None where it is not known.
     """
     mail = parse(raw)
+    prose = _prose(mail)
+    text = notice(prose)
     fields, statuses = reports(mail)
     complaint = arf.report(mail)
     kind: Type
@@ -44,27 +47,28 @@ def read(raw: bytes, *, envelope_to: str = "", envelope_from: str | None = None)
         kind = "complaint" if arf.is_complaint(complaint) else "other"
         returned = [Returned(one) for one in arf.recipients(mail, complaint)]
     elif statuses:
-        kind, returned = _reported(mail, statuses)
+        kind, returned = _reported(mail, text, statuses)
     elif _unsubscribes(mail, envelope_to):
         kind, returned = "unsubscribe", []
     elif arf.authentication(mail) or _disposition(mail):
         kind, returned = "other", []
     else:
-        kind, returned = _told(mail, envelope_from)
+        kind, returned = _told(mail, prose, text, envelope_from)
     return Feedback(
         type=kind,
         recipients=tuple(returned[:RECIPIENTS_MAX]),
         tokens=ours.tokens(envelope_to, fields, raw),
         links=ours.links(envelope_to, mail, raw),
-        message_ids=ours.message_ids(mail),
+        message_ids=ours.message_ids(mail, text.below),
         feedback_type=arf.feedback_type(fields) if complaint is not None else "",
         facts=_facts(mail, fields),
     )
 
 
-def _reported(mail: Mail, statuses: list[Status]) -> tuple[Type, list[Returned]]:
+def _reported(mail: Mail, text: Notice, statuses: list[Status]) -> tuple[Type, list[Returned]]:
     """A delivery report. The action tells what it is: many say "failed" with a status of 4.x.x."""
-    text = notice(_prose(mail))
+    if len(statuses) == 1 and not statuses[0].recipient:
+        statuses = [replace(statuses[0], recipient=one) for one in _people(mail, text, [])[:1]] or statuses
     people = [one.recipient for one in statuses if one.recipient]
     returned = [_returned(text, one, people) for one in statuses]
     actions = {one.action for one in returned}
@@ -75,13 +79,13 @@ def _reported(mail: Mail, statuses: list[Status]) -> tuple[Type, list[Returned]]
     return ("success", returned) if actions & {"delivered", "relayed", "expanded"} else ("bounce", returned)
 
 
-def _told(mail: Mail, envelope_from: str | None) -> tuple[Type, list[Returned]]:
+def _told(mail: Mail, prose: str, text: Notice, envelope_from: str | None) -> tuple[Type, list[Returned]]:
     """A mail without a report: a notice in prose, an automatic answer, or something else."""
-    headers, prose = mail.headers, _prose(mail)
+    headers = mail.headers
     if told := sns.read(prose):
-        return told[0], [_returned(notice(""), one, []) for one in told[1]]
+        return told[0], [_returned(notice(""), one, []) if one.action else Returned(one.recipient) for one in told[1]]
     if statuses := report_in_text(prose):
-        return _reported(mail, statuses)
+        return _reported(mail, text, statuses)
     system = kinds.from_a_mail_system(headers)
     failed = [*addresses(headers.get("x-failed-recipients"))]
     if not failed and kinds.automatic_answer(headers):
@@ -89,28 +93,25 @@ def _told(mail: Mail, envelope_from: str | None) -> tuple[Type, list[Returned]]:
     certain = failed or (system and kinds.null_sender(headers, envelope_from)) or kinds.notice_subject(headers)
     if not certain and not (system and kinds.looks_returned(prose)):
         return ("autoreply" if kinds.auto_replied(headers) else "other"), []
-    text = notice(prose)
     subject = headers.text("subject")
     if kinds.success(subject):
         return "success", [Returned(one, "delivered") for one in _people(mail, text, failed)]
     people = _people(mail, text, failed)
     late = kinds.delay(subject, prose)
     action: Action = "delayed" if late else "failed"
-    returned = [_returned(text, Status(one, action, "", "", ""), people) for one in people or [""]]
+    returned = [_returned(text, Status(one, action, "", ""), people) for one in people or [""]]
     return ("delay" if late else "bounce"), returned
 
 
 def _people(mail: Mail, text: Notice, failed: list[str]) -> list[str]:
     """Whom the notice is about: those it names, or else to whom the returned mail was addressed."""
-    sender = {one.lower() for name in ("to", "delivered-to") for one in addresses(mail.headers.get(name))}
-    for headers in mail.embedded[:1]:
-        sender |= {one.lower() for name in ("from", "return-path") for one in addresses(headers.get(name))}
     if failed:
         return once(failed)
-    found = failures(mail.headers, text) or text.named(frozenset(sender))
-    if not found and mail.embedded:
-        found = [*addresses(mail.embedded[0].text("to"))]
-    return once(found)
+    original = mail.embedded[0] if mail.embedded else text.below
+    sender = [mail.headers.get(name) for name in ("to", "delivered-to")]
+    sender += [original.get(name) for name in ("from", "return-path")]
+    known = frozenset(one.lower() for value in sender for one in addresses(value))
+    return once(failures(mail.headers, text) or text.named(known) or addresses(original.text("to")))
 
 
 def _returned(text: Notice, one: Status, people: list[str]) -> Returned:
@@ -118,9 +119,10 @@ def _returned(text: Notice, one: Status, people: list[str]) -> Returned:
     if action not in ("failed", "delayed"):
         return Returned(one.recipient, action, one.status, one.diagnostic)
     others = frozenset(other.lower() for other in people if other.lower() != one.recipient.lower())
-    said = [one.diagnostic] if one.diagnostic else []
+    said = filter(None, (one.diagnostic, one.category))
     why = reason(chain(said, text.about(one.recipient, others)), text.around(one.recipient, others), one.status)
-    return Returned(one.recipient, action, why.status, why.diagnostic, why.kind, why.reason, why.rule)
+    kind: Kind = "temporary" if action == "delayed" else why.kind
+    return Returned(one.recipient, action, why.status, why.diagnostic, kind, why.reason, why.rule)
 
 
 def _unsubscribes(mail: Mail, envelope_to: str) -> bool:

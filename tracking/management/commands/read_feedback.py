@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from tracking.feedback.mime import SIZE_MAX
 from tracking.feedback.read import read
+from tracking.feedback.reading.mime import SIZE_MAX
 from tracking.feedback.types import Feedback, Returned
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, cast
 
-from tracking.feedback.addresses import of_field
-from tracking.feedback.mime import Headers, Mail, read_headers
+from tracking.feedback.reading.addresses import of_field
+from tracking.feedback.reading.mime import Headers, Mail, read_headers
 from tracking.feedback.types import RECIPIENTS_MAX, Action
 
 TYPES: Final = ("message/delivery-status", "message/global-delivery-status", "text/delivery-status")
 _GROUPS = re.compile(r"\n[ \t]*\n")
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_TYPE = re.compile(r"\s*[A-Za-z][\w-]{1,40}\s*;")  # "smtp;" (RFC 3464 §2.3.6)
 _OF_RECIPIENT: Final = ("final-recipient", "original-recipient", "x-actual-recipient")
 _FIELDS = re.compile(
     r"^[ \t>]{0,8}(?:final-recipient|original-recipient)[ \t]*:[^\n]*@[^\n]*\n", re.IGNORECASE | re.MULTILINE
@@ -42,15 +43,18 @@ class Status:
     action: Action
     status: str
     diagnostic: str
-    mta: str  # who says it: "smtp" for a remote server's reply, "x-postfix" and the like for the reporting one itself
+    category: str = ""  # in words, of those that tell one ("bad mailbox")
 
 
 def reports(mail: Mail) -> tuple[Headers, list[Status]]:
-    """The fields about the whole mail, and those of each recipient; of the mail itself, not of one embedded in it."""
+    """The fields about the whole mail, and those of each recipient.
+
+    Last those of a report embedded in the mail: one that came back itself.
+    """
     whole: list[tuple[str, str]] = []
     found: list[Status] = []
     for part in mail.parts:
-        if part.type in TYPES and not (part.level and found):
+        if part.type in TYPES:
             about, statuses = read_report(part.text())
             whole += about.fields
             found += statuses
@@ -93,16 +97,13 @@ def _groups(text: str) -> Iterator[str]:
 
 def _status(fields: Headers) -> Status:
     status = _STATUS.search(fields.get("status"))
-    kind, separator, words = fields.get("diagnostic-code").partition(";")
-    if not separator or len(kind) > 30:
-        kind, words = "", fields.get("diagnostic-code")
     code = status[1] if status else ""
     return Status(
         recipient=next(filter(None, (of_field(fields.get(name)) for name in _OF_RECIPIENT)), ""),
         action=_action(fields.get("action"), code),
         status=code,
-        diagnostic=words.strip(),
-        mta=kind.strip().lower(),
+        diagnostic=_TYPE.sub("", fields.get("diagnostic-code"), count=1).strip(),
+        category=fields.get("x-powermta-bouncecategory").replace("-", " "),
     )
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Final
 
-from tracking.feedback.dsn import Status
+from tracking.feedback.reading.dsn import Status
 from tracking.feedback.types import RECIPIENTS_MAX, Action, Type
 
 _START = re.compile(r"^\{", re.MULTILINE)
@@ -46,7 +46,7 @@ def _object(text: str) -> dict[str, Any] | None:
 
 def _status(one: Any, action: Action) -> Status:
     if isinstance(one, str):
-        return Status(one, action, "", "", "")
+        return Status(one, action, "", "")
     told = one if isinstance(one, dict) else {}
     word = {name: str(told.get(name) or "") for name in ("emailAddress", "status", "diagnosticCode")}
-    return Status(word["emailAddress"], action, word["status"], word["diagnosticCode"].removeprefix("smtp; "), "smtp")
+    return Status(word["emailAddress"], action, word["status"], word["diagnosticCode"].removeprefix("smtp; "))

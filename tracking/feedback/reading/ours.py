@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from tracking.feedback.mime import SIZE_MAX, Headers, Mail
+from tracking.feedback.reading.mime import SIZE_MAX, Headers, Mail
 
 FOUND_MAX: Final = 20
 # A return path may come back wrapped (SRS0=…=b+TOKEN@, prvs=…=b+TOKEN@), quoted (b=2BTOKEN) and in capitals.
@@ -39,9 +39,9 @@ def links(envelope_to: str, mail: Mail, raw: bytes) -> tuple[str, ...]:
     return _few(token for part in hidden[:_TEXTS_MAX] for token in _found(_LINK, part.text().encode()))
 
 
-def message_ids(mail: Mail) -> tuple[str, ...]:
+def message_ids(mail: Mail, quoted: Headers) -> tuple[str, ...]:
     """Of the mail that was returned; then of what this mail says that it answers."""
-    values = [headers.get("message-id") for headers in mail.embedded]
+    values = [headers.get("message-id") for headers in (*mail.embedded, quoted)]
     values += [mail.headers.get("in-reply-to"), mail.headers.get("references").rpartition(" ")[2]]
     return _few(match[1] for match in map(_MESSAGE_ID.match, values) if match)
 

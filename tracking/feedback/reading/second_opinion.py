@@ -8,9 +8,9 @@ from typing import Final
 
 from flufl.bounce import all_failures
 
-from tracking.feedback.addresses import first
-from tracking.feedback.mime import Headers
-from tracking.feedback.notice import Notice
+from tracking.feedback.reading.addresses import first
+from tracking.feedback.reading.mime import Headers
+from tracking.feedback.reading.notice import Notice
 
 # It says so of every detector that it tries.
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)
@@ -31,4 +31,5 @@ def failures(headers: Headers, notice: Notice) -> list[str]:
         temporary, permanent = all_failures(message)
     except Exception:  # whatever it stumbles over, our own reader comes next
         return []
-    return sorted(filter(None, (first(one.decode("ascii", "replace")) for one in permanent or temporary)))
+    found = filter(None, (first(one.decode("ascii", "replace")) for one in permanent or temporary))
+    return sorted(found, key=notice.place)

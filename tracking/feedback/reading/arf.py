@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tracking.feedback.addresses import addresses, of_field, once
-from tracking.feedback.mime import Headers, Mail, read_headers
+from tracking.feedback.reading.addresses import addresses, of_field, once
+from tracking.feedback.reading.mime import Headers, Mail, read_headers
+from tracking.feedback.reading.words import words
 from tracking.feedback.types import RECIPIENTS_MAX
-from tracking.feedback.words import words
 
 # Reports in the same form that no recipient has made (RFC 6591, RFC 6692), or that say the contrary.
 NO_COMPLAINTS: Final = frozenset(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from tracking.feedback.addresses import addresses
-from tracking.feedback.mime import Headers
-from tracking.feedback.words import words
+from tracking.feedback.reading.addresses import addresses
+from tracking.feedback.reading.mime import Headers
+from tracking.feedback.reading.words import words
 
 _DAEMON = words("mail_systems")
 _NOTICE = words("notices")

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from tracking.feedback.addresses import ADDRESS, addresses, nobody, once
+from tracking.feedback.reading.addresses import ADDRESS, addresses, nobody, once
+from tracking.feedback.reading.mime import Headers, read_headers
+from tracking.feedback.reading.words import words
 from tracking.feedback.types import RECIPIENTS_MAX
-from tracking.feedback.words import words
 
 LINES_MAX: Final = 800
 LINE_MAX: Final = 800  # characters
+QUOTED_MAX: Final = 100
 BLOCK_MAX: Final = 25  # lines about one recipient
 
 _ORIGINAL = words("original_follows", r"\W{0,12}{}")
@@ -42,25 +44,28 @@ class Notice:
     """The lines that a mail server wrote, without the mail that it returns below them."""
 
     lines: tuple[str, ...]
+    below: Headers = field(default_factory=Headers)  # of the returned mail, where it is quoted and not attached
 
     def named(self, sender: frozenset[str]) -> list[str]:
         """Addresses that stand where failed recipients stand; `sender`: never they, unless nothing else is found."""
         strong: list[str] = []
         weak: list[str] = []
         for line in self.lines:
-            if "@" not in line:
-                continue
-            match = None if _OTHERS.search(line) else _ALONE.match(line)
+            alone = _ALONE.match(line) if "@" in line else None
             for address in addresses(line):
                 before = line[: line.find(address)]
-                if (match and match["address"].endswith(address)) or _SAYS_WHO.search(before):
-                    strong.append(address)
-                elif not _OTHERS.search(line):
-                    weak.append(address)
+                if _OTHERS.search(before):
+                    continue
+                names = (alone and alone["address"].endswith(address)) or _SAYS_WHO.search(before)
+                (strong if names else weak).append(address)
         for found in (strong, weak):
             if known := [one for one in once(found) if one.lower() not in sender and not nobody(one)]:
                 return known[:RECIPIENTS_MAX]
         return [one for one in once(strong) if not nobody(one)][:RECIPIENTS_MAX]
+
+    def place(self, address: str) -> tuple[int, str]:
+        """To sort by where it is named first."""
+        return next(iter(self._places(address)), LINES_MAX), address
 
     def about(self, recipient: str, others: frozenset[str]) -> Iterator[str]:
         """Texts in which the reason stands, the likeliest first. `others`: the further recipients, in lower case."""
@@ -89,7 +94,7 @@ class Notice:
             return ""
         answer: list[str] = []
         for line in self.lines[at + 1 : at + 12]:
-            if _TRANSCRIPT.match(line) or (answer and line.strip() and _SERVER.search(line)):
+            if _TRANSCRIPT.match(line) and (not answer or _SERVER.search(line)):
                 answer.append(re.sub(_TRANSCRIPT, "", line, count=1).strip())
             elif answer:
                 break
@@ -126,13 +131,19 @@ class Notice:
 
 
 def notice(text: str) -> Notice:
-    """What stands above the returned mail."""
+    """What stands above the returned mail, and the headers of that."""
     lines = [line[:LINE_MAX].rstrip() for line in islice(text.split("\n"), LINES_MAX)]
     for at, line in enumerate(lines):
         if at and (_ORIGINAL.match(line) or _headers_begin(lines, at)) and any(map(str.strip, lines[:at])):
-            lines = lines[:at]
-            break
+            return Notice(tuple(lines[:at]), _quoted(lines[at:]))
     return Notice(tuple(lines))
+
+
+def _quoted(lines: list[str]) -> Headers:
+    start = next((at for at, line in enumerate(lines[:12]) if _HEADER.match(line.strip())), len(lines))
+    indent = len(lines[start]) - len(lines[start].lstrip()) if start < len(lines) else 0
+    end = next((at for at in range(start, len(lines)) if not lines[at].strip()), len(lines))
+    return read_headers("\n".join(line[indent:] for line in lines[start : min(end, start + QUOTED_MAX)]))
 
 
 def _headers_begin(lines: list[str], at: int) -> bool:

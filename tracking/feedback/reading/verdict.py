@@ -10,15 +10,15 @@ from typing import Final
 
 from delivery.engine.classify import classify, classify_text, parse
 from delivery.engine.types import Phase, Verdict
+from tracking.feedback.reading.words import words
 from tracking.feedback.types import Kind
-from tracking.feedback.words import words
 
 CANDIDATES_MAX: Final = 16
 CODES_ALONE: Final = 2
 UNKNOWN: Final = Verdict("deferred", "other", "message", "unknown")
 DIAGNOSTIC_MAX: Final = 2000
 _FRAME = words("frame")
-_REPLY = re.compile(r"(?<![\w.=/-])[45]\d\d(?: |-(?=[^\d\s]|[45]\.\d))(?=\S)")
+_REPLY = re.compile(r"(?<![\w.=/-])[45]\d\d(?:[ ,:] ?|-(?=[^\d\s]|[45]\.\d))(?=\S)")
 _WEAK = re.compile(r"(?:code|plain)_|unknown$|policy|no_answer")
 _NO_REASON = re.compile(r"\W*(?:smtp; ?)?\W*(?:[245]\d\d)?[ -]?(?:[245]\.\d+\.\d+)?[\W\d]*$")
 _PHASE: Final = (
@@ -93,7 +93,7 @@ def _classified(words: str, whole: str, status: str) -> tuple[Verdict, int]:
         closer = classify(code, status, words, phase)
         if not _WEAK.match(closer.rule) or closer.rule.startswith("code_"):
             return closer, 1
-    return found, 1 if found.rule.startswith("policy") else CODES_ALONE
+    return found, 1 if found.rule.startswith("policy") and parse(words)[0] else CODES_ALONE
 
 
 def _with_code(words: str, status: str, phase: Phase) -> Verdict:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-ADDRESS: Final = (
-    r"(?:\"[^\"\s<>]{1,62}\"|[^\s<>\"`(),:;\[\]\\|“”‘’„«»「」]{1,80})@[^\W_](?:[\w-]{0,62}\.){0,8}[\w-]{0,62}[^\W_]"
-)
+_NOT_LOCAL: Final = r"\s<>\"`(),:;\[\]\\|“”‘’„«»「」（）：；，。、【】《》＜＞"
+ADDRESS: Final = rf"(?:\"[^\"\s<>]{{1,62}}\"|[^{_NOT_LOCAL}]{{1,80}})" r"@[^\W_](?:[\w-]{0,62}\.){0,8}[\w-]{0,62}[^\W_]"
 FOUND_MAX: Final = 200
 _ADDRESS = re.compile(ADDRESS)
 _TYPE = re.compile(r"\s*[\w-]{1,20}\s*;\s*")  # "rfc822; " (RFC 3464 §2.3.2)
@@ -48,8 +47,7 @@ def addresses(text: str) -> Iterator[str]:
     if "@" in text:
         for match in islice(_ADDRESS.finditer(text), FOUND_MAX):
             found = match[0].lstrip(".-=*&/!#$%'")
-            if not found.startswith("@"):
-                yield found
+            yield match[0] if found.startswith("@") else found  # "****@example.com": some hide whom they mean
 
 
 def first(text: str) -> str:
@@ -73,5 +71,6 @@ def once(found: Iterable[str]) -> list[str]:
 
 
 def nobody(address: str) -> bool:
-    """A mail system's own address, or one to complain to."""
-    return address.partition("@")[0].lower() in _NOBODY
+    """A mail system's own address, one to complain to, or a mailing list's keeper's (RFC 2142)."""
+    name = address.partition("@")[0].lower()
+    return name in _NOBODY or name.startswith("owner-") or name.endswith(("-owner", "-request", "-bounces"))
