@@ -21,13 +21,14 @@ def events(message: Message) -> Iterator[Entry]:
     """The message's first events, in order of time. One query."""
     found = list(Event.objects.filter(message_id=message.pk).order_by("id")[: MAX_EVENTS + 1])
     for event in found[:MAX_EVENTS]:
-        yield _entry(event)
+        yield entry_of(event)
     if len(found) > MAX_EVENTS:
         text = _("The first %s events are shown here.") % MAX_EVENTS
         yield Entry(ids.time_of(found[MAX_EVENTS].pk), _("More opens and clicks"), "calm", "dots", text)
 
 
-def _entry(event: Event) -> Entry:
+def entry_of(event: Event) -> Entry:
+    """One event in words."""
     if event.kind in shown.KINDS:
         return shown.entry(event)
     who = [str(event.ip or ""), event.user_agent]

@@ -1,4 +1,4 @@
-"""What the search of the top bar finds: an address's mail, a message by its id, a task by its number."""
+"""What the search of the top bar finds: mail by an address's beginning, a message by its id, a task by its number."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from console.views import Hit, search_handler
 from console.window import MAX_DAYS, Window
 from delivery.models import Message, Task
 from delivery.pages.email_status import status_url
+from suppression.address import is_address
 
 _MESSAGE_ID_FROM = 10**15  # the first day of 2020 gave ids as long; no task's number is
 
@@ -19,7 +20,8 @@ _MESSAGE_ID_FROM = 10**15  # the first day of 2020 gave ids as long; no task's n
 def find(text: str, request: HttpRequest) -> list[Hit]:
     may = request.user.has_perm
     if "@" in text:
-        return _address(text) if may("delivery.view_message") else []
+        # A whole address has a page of its own (tracking/pages/contact.py).
+        return _address(text) if may("delivery.view_message") and not is_address(text) else []
     if not (text.isascii() and text.isdecimal() and len(text) <= 19):
         return []
     number = int(text)

@@ -95,9 +95,9 @@ def found(client: Client, text: str) -> str:
     return getattr(client.get("/search/", {"q": text}), "url", "")
 
 
-def test_an_address_leads_to_its_mail(viewer: Client) -> None:
+def test_the_beginning_of_an_address_leads_to_its_mail(viewer: Client) -> None:
     message("ann@example.org")
-    url = found(viewer, "ann@example.org")
+    url = found(viewer, "ann@exam")
     assert url.startswith("/email-status/?from=")
     assert [row.recipient for row in viewer.get(url).context["table"].data] == ["ann@example.org"]
 
