@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection
+from django.db.models import DateTimeField, F, Func
 
 # Ids begin here; 41 bits last until 2089.
 EPOCH = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -39,6 +40,15 @@ def id_at(moment: dt.datetime) -> int:
 def time_of(id: int) -> dt.datetime:
     """When the id was made: aware UTC, to the millisecond."""
     return EPOCH + dt.timedelta(milliseconds=id >> SHIFT)
+
+
+def time_in_sql(field: str = "pk") -> Any:
+    """`time_of` of a column, as an expression for a queryset."""
+    return Func(
+        F(field),
+        template=f"to_timestamp(((%(expressions)s >> {SHIFT}) + {_EPOCH_MS}) / 1000.0)",
+        output_field=DateTimeField(),
+    )
 
 
 class _Generator:

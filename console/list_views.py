@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console import registry
 from console.lists import DEFAULT_SIZE, SIZES, Action, Button, Listing, ListPage
 from console.tables import Table, can_be_hidden
 from console.window import PRESETS, Window
@@ -58,6 +59,7 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         "create": page.create if page.create and _offered(request, page.create) else None,
         "buttons": [button for button in page.buttons if _offered(request, button)],
         "first_step": page.empty and page.empty.button and _offered(request, page.empty.button),
+        "export_url": _export_url(request, listing),
         "live": page.refresh and request.GET.get("live") != "0",
         "here": listing.query(page=number if number > 1 else None),
         "order": " ".join(str(row.pk) for row in rows) if page.refresh else "",
@@ -116,6 +118,15 @@ def _columns(request: HttpRequest, page: ListPage, table: Table) -> list[dict[st
         {"name": name, "label": column.verbose_name or name, "on": name in chosen if chosen else not column.wide}
         for name, column in offered
     ]
+
+
+def _export_url(request: HttpRequest, listing: Listing) -> str:
+    """Where the list can be had as a file, with its filters as they stand; "" where it can't, or not by this person."""
+    page = registry.pages().get("export-new")
+    if page is None or not listing.page.exported or not page.allows(request.user):
+        return ""
+    _path, mark, query = listing.query().partition("?")
+    return f"{reverse(page.name, args=[listing.page.name])}{mark}{query}"
 
 
 def _heads(listing: Listing, selectable: bool) -> dict[str, dict[str, str]]:

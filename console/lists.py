@@ -116,6 +116,8 @@ class ListPage:
     buttons: Sequence[Button] = ()
     refresh: int = 0
     trouble: Callable[[], Trouble | None] | None = None
+    # Whether it can be had as a file.
+    exported: bool = True
     template: str = "console/list.html"
     context: Callable[[HttpRequest], dict[str, Any]] | None = None
 

@@ -1,4 +1,4 @@
-"""Periodic jobs: each package adds its own when it is loaded; `manage.py schedules` puts them into django-q2's table."""
+"""Periodic jobs: each package adds its own when it is loaded; `manage.py schedules` tells django-q2."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from console.environment import BASE_DIR, EMBEDDED, VAR, env, kept_secret, versioned_keys
 
@@ -52,6 +53,7 @@ INSTALLED_APPS = [
     "suppression.apps.SuppressionConfig",
     "delivery.apps.DeliveryConfig",
     "tracking.apps.TrackingConfig",
+    "exports.apps.ExportsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -127,7 +129,7 @@ USE_THOUSAND_SEPARATOR = True
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(VAR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STORAGES = {
+STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
@@ -174,6 +176,15 @@ Q_CLUSTER = {
         "jobs": {**_Q, "workers": JOB_WORKERS, "queue_limit": JOB_WORKERS * 2},
     },
 }
+
+# --- Exports: finished files in a folder, or in a bucket (S3's protocol, posthorn[s3]) that several machines reach.
+EXPORTS_BUCKET = env.str("EXPORTS_BUCKET", default="")
+EXPORTS_WORK_DIR = VAR / "exports" / "making"
+STORAGES["exports"] = (
+    {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": {"bucket_name": EXPORTS_BUCKET, "querystring_auth": True}}
+    if EXPORTS_BUCKET
+    else {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR / "exports" / "done"}}
+)
 
 # Without a sign of life for so long, the supervisor replaces a part. Longer than a busy machine takes to start one.
 SILENT_SECONDS = env.float("SILENT_SECONDS", default=60)

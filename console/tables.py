@@ -7,11 +7,12 @@ objects: the list sorts, counts and cuts in the database (console/lists.py).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import django_tables2 as tables
+from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
@@ -34,6 +35,8 @@ class Column(tables.Column):
     width: "cw-3" … "cw-14" (posthorn.css); "" shares what is left. sort: the field(s) by which the head sorts; None =
     it doesn't. phone: "m-a" first line left, "m-b" first line right, "m-full" a line of its own, "m-hide"; "" = a line
     "label value". wide: shown from 1500 px on only. muted: in the quiet colour. title: what hovering says.
+    export: what an export writes where that is not the accessor's field (console/exporting.py): a field's name, an
+    expression, or several, each under a head of its own.
     """
 
     number = False
@@ -47,8 +50,10 @@ class Column(tables.Column):
         phone: str = "",
         wide: bool = False,
         muted: bool = False,
+        export: str | Combinable | Mapping[Any, str | Combinable] | None = None,
         **kwargs: Any,
     ) -> None:
+        self.export = export
         self.width, self.phone, self.wide, self.muted = width, phone, wide, muted
         self.sort: tuple[str, ...] = (sort,) if isinstance(sort, str) else tuple(sort or ())
         kwargs.setdefault("default", DASH)

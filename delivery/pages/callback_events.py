@@ -47,8 +47,23 @@ class EventFilter(FilterSet):
 class LatestTable(Table):
     """The columns for beside something else."""
 
-    event = MainColumn(gettext_lazy("Event"), accessor="get_kind_display", url="callback-event", width="cw-10")
-    status = StatusColumn(gettext_lazy("Status"), badge=event_badge, accessor="pk")
+    event = MainColumn(
+        gettext_lazy("Event"),
+        accessor="get_kind_display",
+        url="callback-event",
+        width="cw-10",
+        export={gettext_lazy("Event id"): "id", gettext_lazy("Event"): "kind"},
+    )
+    status = StatusColumn(
+        gettext_lazy("Status"),
+        badge=event_badge,
+        accessor="pk",
+        export={
+            gettext_lazy("Status"): "state",
+            gettext_lazy("Answer"): "status_code",
+            gettext_lazy("Problem"): "problem",
+        },
+    )
     happened = TimeColumn(gettext_lazy("Happened"), accessor="at")
 
 

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console import ids
 from console.filters import ChoicesFilter, FilterSet, IdFilter, ModelFilter, TextFilter
 from console.lists import Empty, ListPage
 from console.menu import Section
@@ -131,7 +132,20 @@ class MessageTable(Table):
     # There is not room for all: these are shown only to who chooses them.
     on_demand = ("sender", "request_ip", "send_ip")
 
-    status = MessageStatusColumn(gettext_lazy("Status"), accessor="pk", width="cw-13", phone="m-full")
+    status = MessageStatusColumn(
+        gettext_lazy("Status"),
+        accessor="pk",
+        width="cw-13",
+        phone="m-full",
+        export={
+            gettext_lazy("Message"): "id",
+            gettext_lazy("Status"): "status",
+            gettext_lazy("Reason"): "reason",
+            gettext_lazy("Held by"): "held_by",
+            gettext_lazy("Opened"): "opened_at",
+            gettext_lazy("Clicked"): "clicked_at",
+        },
+    )
     recipient = AddressColumn(gettext_lazy("Recipient"), url=lambda m: url_of_message(m.pk), main=True, phone="m-a")
     subject = Column(gettext_lazy("Subject"), phone="m-full")
     sender = AddressColumn(gettext_lazy("Sender"), wide=True, muted=True, phone="m-hide")
@@ -139,7 +153,9 @@ class MessageTable(Table):
         gettext_lazy("API user"), accessor="api_user_name", width="cw-7", wide=True, muted=True, phone="m-hide"
     )
     label = TagColumn(gettext_lazy("Label"), width="cw-6", wide=True, phone="m-hide")
-    requested = TimeColumn(gettext_lazy("Requested"), accessor="requested_at", sort="id", phone="m-b")
+    requested = TimeColumn(
+        gettext_lazy("Requested"), accessor="requested_at", sort="id", phone="m-b", export=ids.time_in_sql()
+    )
     sent = TimeColumn(gettext_lazy("Sent"), accessor="sent_at", phone="m-hide", wide=True)
     request_ip = Column(gettext_lazy("Request IP"), width="cw-7", wide=True, muted=True, phone="m-hide")
     send_ip = Column(gettext_lazy("Send IP"), width="cw-7", wide=True, muted=True, phone="m-hide")

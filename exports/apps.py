@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ExportsConfig(AppConfig):
+    name = "exports"
+    verbose_name = _("Exports")
+
+    def ready(self) -> None:
+        from console import periodic, supervisor
+        from exports import jobs
+
+        supervisor.ticks.append(jobs.keep_supplied)
+        periodic.add(tidy_exports=("exports.jobs.tidy", 10))

@@ -1,0 +1,63 @@
+"""`manage.py export LIST`: any list as a file, without a browser."""
+
+from __future__ import annotations
+
+import shutil
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.http import QueryDict
+from django.utils import timezone
+
+from console.lists import lists
+from console.models import Account
+from exports import making, storage
+from exports.models import Export, Format, State
+
+
+class Command(BaseCommand):
+    help = "Write a list with its filters into a file."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("list", help="a list's name, such as messages; an unknown one names them all")
+        parser.add_argument(
+            "--filter", action="append", default=[], metavar="NAME=VALUE", help="as in the page's address; repeatable"
+        )
+        parser.add_argument("--format", choices=Format.values, default=Format.CSV.value)
+        parser.add_argument("--output", type=Path, help="the file to write; by default LIST-DATE-ID.FORMAT here")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        page = lists().get(options["list"])
+        if page is None:
+            raise CommandError(f"There is no list {options['list']!r}. There are: {', '.join(sorted(lists()))}.")
+        params = QueryDict(mutable=True)
+        for pair in options["filter"]:
+            name, equals, value = pair.partition("=")
+            if not equals:
+                raise CommandError(f"A filter is NAME=VALUE, not {pair!r}.")
+            if name not in {"from", "to", "sort", *page.filters.base_filters}:
+                known = ", ".join(sorted({"from", "to", "sort", *page.filters.base_filters}))
+                raise CommandError(f"{page.name} has no filter {name!r}. It has: {known}.")
+            params.appendlist(name, value)
+        listing = page.resolve(params, Account.current().zone, timezone.now())
+        if not listing.valid:
+            problems = [
+                *listing.window_errors.values(),
+                *(e for es in listing.filterset.form.errors.values() for e in es),
+            ]
+            raise CommandError(" ".join(str(problem) for problem in problems))
+        export = making.ask(listing, Format(options["format"]), by=None)
+        making.make(making.claim(export))
+        export.refresh_from_db()
+        if export.state != State.DONE:
+            raise CommandError(f"Not done: {export.problem or export.state}")
+        target = options["output"] or Path(export.file_name)
+        try:
+            with storage.store().open(export.file) as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
+        finally:
+            storage.remove(export.file)
+            Export.objects.filter(pk=export.pk).delete()
+        self.stdout.write(f"{export.rows} rows, {export.size} bytes: {target}")

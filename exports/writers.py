@@ -1,0 +1,82 @@
+"""Rows into a file: CSV and .xlsx, a row at a time, whatever their number. Pure but for the file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from openpyxl import Workbook
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+# So many rows a sheet of the format holds, the head among them; and so many characters a cell.
+SHEET_ROWS = 1_048_576
+CELL_LENGTH = 32_767
+# Progress is told after so many rows.
+TELL_ROWS = 2000
+# Spreadsheets take a file without it for Latin-1.
+BOM = "\ufeff".encode()
+
+Tell = Callable[[int], None]
+
+
+def csv_line(cells: Sequence[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode()
+
+
+def write_csv(path: Path, heads: Sequence[str], lines: Iterable[bytes | memoryview], tell: Tell) -> int:
+    """`lines`: a row each, encoded already. Gives the number of rows."""
+    count = 0
+    with path.open("wb") as file:
+        file.write(BOM + csv_line(heads))
+        for line in lines:
+            file.write(line)
+            count += 1
+            if not count % TELL_ROWS:
+                tell(count)
+    return count
+
+
+def write_xlsx(
+    path: Path, heads: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]], tell: Tell
+) -> int:
+    """`kinds`: "number" where a cell's text is to be a number. Goes on on a further sheet where one is full."""
+    book = Workbook(write_only=True)
+    sheet, count = _sheet(book, heads), 0
+    for row in rows:
+        if count and count % (SHEET_ROWS - 1) == 0:
+            sheet = _sheet(book, heads)
+        sheet.append(list(_cells(row, kinds)))
+        count += 1
+        if not count % TELL_ROWS:
+            tell(count)
+    book.save(path)
+    return count
+
+
+def _sheet(book: Workbook, heads: Sequence[str]) -> Any:
+    sheet: Any = book.create_sheet(f"Sheet {len(book.sheetnames) + 1}")
+    sheet.append(list(heads))
+    return sheet
+
+
+def _cells(row: Sequence[str], kinds: Sequence[str]) -> Iterator[str | float | None]:
+    for text, kind in zip(row, kinds, strict=True):
+        if not text:
+            yield None
+        elif kind == "number":
+            yield _number(text)
+        else:
+            # XML has no room for control characters.
+            yield ILLEGAL_CHARACTERS_RE.sub("\ufffd", text)[:CELL_LENGTH]
+
+
+def _number(text: str) -> str | float:
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        return text

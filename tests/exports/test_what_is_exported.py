@@ -1,0 +1,140 @@
+"""What stands in the file: the list's rows, in its order, with its filters, safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.exporting import content as content_of
+from console.exporting import defused
+from console.lists import lists
+from exports import writers
+from exports.models import State
+from tests.exports.files import ask, made, sheets, table
+from tests.factories.sending import message
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_list_is_written_with_its_filters_in_its_order() -> None:
+    at = timezone.now()
+    for number, status in enumerate(["delivered", "invalid", "invalid"]):
+        message(f"p{number}@example.org", status=status, reason="spam" if status == "invalid" else "", label="spring")
+    export = made("messages", status="invalid")
+    assert (export.state, export.rows) == (State.DONE, 2)
+    rows = table(export)
+    assert [row["Recipient"] for row in rows] == ["p2@example.org", "p1@example.org"]
+    assert {(row["Status"], row["Reason"], row["Label"]) for row in rows} == {("invalid", "spam", "spring")}
+    assert all(len(row["Message"]) == 18 for row in rows)
+    requested = dt.datetime.fromisoformat(rows[0]["Requested (UTC)"]).replace(tzinfo=dt.UTC)
+    assert at - dt.timedelta(seconds=1) <= requested <= timezone.now()
+    assert int(rows[0]["Requested (ms)"]) == int(requested.timestamp() * 1000)
+    assert "Status: Invalid" in export.filters
+
+
+def test_ids_are_text_in_excel_and_numbers_are_numbers() -> None:
+    one = message("ann@example.org")
+    export = made("messages", "xlsx")
+    [(name, (head, row))] = sheets(export).items()
+    assert name == "Sheet 1"
+    cells = dict(zip(head, row, strict=True))
+    assert cells["Message"] == str(one.pk)
+    assert cells["Requested (ms)"] == one.requested_at.timestamp() * 1000
+
+
+FORMULAS = ["=1+1", "+41", "-1", "@SUM(A1)", "\tx", "\rx", "＝1", '=HYPERLINK("http://x")']
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+@pytest.mark.parametrize("format", ["csv", "xlsx"])
+def test_what_looks_like_a_formula_is_defused(text: str, format: str) -> None:
+    message("ann@example.org", subject=text)
+    export = made("messages", format)
+    if format == "csv":
+        assert table(export)[0]["Subject"] == f"'{text}"
+    else:
+        head, row = sheets(export)["Sheet 1"]
+        assert row[head.index("Subject")].startswith("'")
+
+
+@given(st.text(max_size=20))
+def test_no_defused_cell_begins_like_a_formula(text: str) -> None:
+    assert defused(text)[:1] not in tuple("=+-@\t\r\n＝＋－＠")
+    assert defused(text).removeprefix("'").endswith(text.removeprefix("'"))
+
+
+@pytest.mark.parametrize("format", ["csv", "xlsx"])
+def test_line_breaks_quotes_and_any_script_come_through(format: str) -> None:
+    subject = 'He said "no", twice;\n第二行 Ωmega'
+    message("ann@example.org", subject=subject)
+    export = made("messages", format)
+    assert export.rows == 1
+    if format == "csv":
+        assert table(export)[0]["Subject"] == subject
+    else:
+        head, row = sheets(export)["Sheet 1"]
+        assert row[head.index("Subject")] == subject
+
+
+@pytest.mark.parametrize("format", ["csv", "xlsx"])
+def test_a_filter_that_matches_nothing_gives_the_heads_alone(format: str) -> None:
+    message("ann@example.org")
+    export = made("messages", format, recipient="nobody@example.org")
+    assert (export.state, export.rows) == (State.DONE, 0)
+    if format == "csv":
+        assert table(export) == []
+    else:
+        assert len(sheets(export)["Sheet 1"]) == 1
+
+
+def test_a_period_means_the_days_that_it_meant_when_it_was_asked_for() -> None:
+    export = ask("messages")
+    assert set(export.params) == {"from", "to", "sort"}
+    assert export.params["from"][0].endswith(" 00:00")
+
+
+def test_a_list_whose_cells_are_worked_out_in_python_is_written_too() -> None:
+    from tests.factories.delivery import DomainFactory
+
+    DomainFactory(name="=evil.example.com", verified=True)
+    export = made("domains")
+    [row] = table(export)
+    assert row["Domain"] == "'=evil.example.com"
+    assert "Verified" in row["Status"]
+
+
+@pytest.mark.parametrize("name", sorted(name for name, page in lists().items() if page.exported))
+def test_every_list_can_be_exported(name: str) -> None:
+    from tests import samples
+
+    samples.load()
+    samples.ROWS[name](3)
+    export = made(name)
+    assert (export.state, export.problem) == (State.DONE, "")
+    assert export.rows == 3
+    assert all(any(cell for cell in row.values()) for row in table(export))
+
+
+@pytest.mark.parametrize("name", ["messages", "callback-events"])
+def test_the_large_lists_are_streamed_by_the_database(name: str) -> None:
+    from exports.making import listing_of
+
+    assert content_of(listing_of(ask(name))).query is not None
+
+
+def test_a_sheet_that_is_full_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers, "SHEET_ROWS", 4)
+    path = tmp_path / "x.xlsx"
+    told: list[int] = []
+    rows = ([str(n), "x"] for n in range(7))
+    assert writers.write_xlsx(path, ["Number", "Text"], ["number", "text"], rows, told.append) == 7
+    from python_calamine import CalamineWorkbook
+
+    book = CalamineWorkbook.from_path(path)
+    found = [book.get_sheet_by_name(name).to_python() for name in book.sheet_names]
+    assert [[row[0] for row in sheet] for sheet in found] == [["Number", 0, 1, 2], ["Number", 3, 4, 5], ["Number", 6]]
