@@ -10,6 +10,7 @@ import django_filters
 from django import forms
 from django.core.validators import MaxValueValidator
 from django.db.models import Model, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from console.badges import Badge
@@ -103,6 +104,41 @@ class YesNoFilter(django_filters.ChoiceFilter):
 
     def filter(self, qs: QuerySet[Model], value: str) -> QuerySet[Model]:
         return super().filter(qs, value == "yes") if value in ("yes", "no") else qs
+
+
+class DayField(forms.DateField):
+    """A day as YYYY-MM-DD, between 2000 and 2088."""
+
+    default_error_messages: ClassVar = {"invalid": _("Enter a day as YYYY-MM-DD.")}
+
+    def __init__(self, **kw: Any):
+        kw.setdefault(
+            "widget", forms.TextInput(attrs={"placeholder": "YYYY-MM-DD", "autocomplete": "off", "class": "ph-tab"})
+        )
+        super().__init__(input_formats=["%Y-%m-%d"], **kw)
+
+    def to_python(self, value: Any) -> dt.date | None:
+        day = super().to_python(value)
+        if day is not None and not 2000 <= day.year <= 2088:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return day
+
+
+class DayFilter(django_filters.Filter):
+    """Times from a day of the account's zone on; with `last`, up to and with that day."""
+
+    field_class = DayField
+
+    def __init__(self, field_name: str, label: Label, *, last: bool = False, **kw: Any):
+        self.last = last
+        super().__init__(field_name=field_name, label=label, **kw)
+
+    def filter(self, qs: QuerySet[Model], value: dt.date | None) -> QuerySet[Model]:
+        if value is None:
+            return qs
+        day = value + dt.timedelta(days=1) if self.last else value
+        moment = dt.datetime.combine(day, dt.time(), tzinfo=timezone.get_current_timezone())
+        return qs.filter(**{f"{self.field_name}__{'lt' if self.last else 'gte'}": moment})
 
 
 def shown_value(bound: forms.BoundField, value: Any) -> list[tuple[str, str]]:

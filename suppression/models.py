@@ -10,6 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from console.models import ApiUser
+from suppression import columns
 
 _Rows = list[list[Any]]
 
@@ -31,10 +32,10 @@ class Entry(models.Model):
     """One address (or, on the block list, domain) that must not be mailed."""
 
     class List(models.TextChoices):
-        SPAM_REPORT = "spam_report", _("Spam reports")
-        BLOCK = "block", _("Custom blocks")
-        BOUNCE = "bounce", _("Bounced")
-        UNSUBSCRIPTION = "unsubscription", _("Unsubscriptions")
+        SPAM_REPORT = columns.SPAM_REPORT, _("Spam reports")
+        BLOCK = columns.BLOCK, _("Custom blocks")
+        BOUNCE = columns.BOUNCE, _("Bounced")
+        UNSUBSCRIPTION = columns.UNSUBSCRIPTION, _("Unsubscriptions")
 
     list = models.CharField(_("list"), max_length=14, choices=List)
     # Address.key: the canonical address in lower case. A domain of the block list stands as "@domain". Compared byte

@@ -1,0 +1,164 @@
+"""Files and typed lines onto the lists: read as a whole, then put there; bad rows are listed, the others go in."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from django.utils.translation import gettext as _
+
+from console.files.encodings import UnreadableFile
+from console.files.sheets import SHOWN, MalformedRow, Sheet, SheetRow, empty_file
+from console.models import User
+from suppression import address, columns, editing
+from suppression.columns import Guess, Layout
+from suppression.editing import Given
+from suppression.models import Change, Entry, Upload
+
+LIMIT = 50_000  # rows of one file, in a request that somebody waits for
+COMMAND = "manage.py import_suppressions"
+ERRORS_KEPT = 10_000  # malformed rows that are listed; all are counted
+_SAMPLE = 200  # rows by which columns are guessed
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where rows go. `kind`: the list of all of them (an Entry.List); "" where a column says, by `kinds`: its words →
+    lists, "" to leave those rows out. `api_user_id`: of blocks and unsubscriptions, None for all API users."""
+
+    kind: str = ""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    api_user_id: int | None = None
+    expires_at: dt.datetime | None = None
+    reason: str = ""
+
+
+def key_of(text: str, *, domains: bool) -> str:
+    """The key of an entry that a person wrote: an address, or, where `domains`, a domain ("@example.com",
+    "*@example.com" too). Raises MalformedAddress."""
+    text = text.strip()
+    bare = text.removeprefix("*").removeprefix("@")
+    if domains and bare and "@" not in bare:
+        return "@" + address.parse(f"x@{bare}").domain
+    return address.parse(text).key
+
+
+def open_sheet(source: object, filename: str, *, encoding: str = "", max_bytes: int | None = None) -> Sheet:
+    """A file that somebody brought. Raises UnreadableFile."""
+    advice = _("Split it, or use the command %(command)s.") % {"command": COMMAND}
+    return Sheet(source, filename, encoding=encoding or None, max_bytes=max_bytes, advice=advice)  # type: ignore[arg-type]
+
+
+def look(sheet: Sheet) -> tuple[Guess, list[SheetRow], Iterator[SheetRow]]:
+    """What the sheet seems to be, its first rows, and all of its rows. Raises UnreadableFile."""
+    rows = iter(sheet)
+    first = list(islice(rows, _SAMPLE))
+    if not first:
+        raise empty_file()
+    cells = [row for _line, row in first if isinstance(row, list)]
+    return columns.guess(cells, sheet.filename), first, (row for part in (first, rows) for row in part)
+
+
+def survey(rows: Iterator[SheetRow], layout: Layout) -> tuple[int, dict[str, int]]:
+    """How many rows there are, and the words of the column that says which list with how many rows have each; of these
+    at most columns.KINDS_MOST."""
+    if layout.header:
+        next(rows, None)
+    count, words = 0, dict[str, int]()
+    for _line, cells in rows:
+        count += 1
+        if layout.kind is not None and not isinstance(cells, str):
+            word = _cell(cells, layout.kind)
+            if word in words or len(words) < columns.KINDS_MOST:
+                words[word] = words.get(word, 0) + 1
+    return count, words
+
+
+def take(
+    rows: Iterator[SheetRow],
+    layout: Layout,
+    where: Where,
+    upload: Upload,
+    *,
+    now: dt.datetime,
+    by: User | None,
+    limit: int | None = LIMIT,
+) -> None:
+    """Read the rows to the end, put them on the lists, and save what became of them in `upload`.
+
+    Nothing goes in when the file can't be read to its end, or has more rows than `limit`: raises UnreadableFile. An
+    address that stands in it several times counts once as added; the later row says the reason.
+    """
+    found: dict[str, dict[str, Given]] = {}
+    if layout.header:
+        next(rows, None)
+    for row in rows:
+        upload.total += 1
+        if limit is not None and upload.total > limit:
+            raise UnreadableFile(
+                "rows",
+                _("The file has more than %(most)s rows. Split it, or use the command %(command)s.")
+                % {"most": f"{limit:,}", "command": COMMAND},
+            )
+        _sort_in(row, layout, where, upload, found)
+    for name in sorted(found):
+        scoped = name in SCOPED
+        added = editing.put(
+            name,
+            found[name],
+            now=now,
+            by=by,
+            api_user_id=where.api_user_id if scoped else None,
+            expires_at=where.expires_at,
+        )
+        upload.added += added
+    upload.repeated = upload.total - upload.added - upload.left_out - upload.malformed
+    upload.content = None
+    upload.made_at, upload.made_by = now, by.get_username() if by else upload.made_by
+    upload.save()
+    for name, given in found.items():
+        editing.note(
+            Change.Action.ADDED, by=by, now=now, name=name, count=len(given), keys=sorted(given), upload=upload
+        )
+
+
+# The lists whose entries may hold for one API user alone.
+SCOPED = frozenset({Entry.List.BLOCK.value, Entry.List.UNSUBSCRIPTION.value})
+
+
+def _sort_in(row: SheetRow, layout: Layout, where: Where, upload: Upload, found: dict[str, dict[str, Given]]) -> None:
+    line, cells = row
+    if isinstance(cells, str):
+        _malformed(upload, MalformedRow(line, "", cells))
+        return
+    name = where.kind or where.kinds.get(_cell(cells, layout.kind), "")
+    if not name:
+        upload.left_out += 1
+        return
+    text = _cell(cells, layout.address)
+    try:
+        key = key_of(text, domains=name == Entry.List.BLOCK)
+    except address.MalformedAddress as malformed:
+        _malformed(upload, MalformedRow(line, text[:SHOWN], malformed.reason))
+        return
+    found.setdefault(name, {})[key] = Given(
+        reason=where.reason or _clean(_cell(cells, layout.reason)), since=columns.read_time(_cell(cells, layout.since))
+    )
+
+
+def _cell(cells: list[str], place: int | None) -> str:
+    return cells[place].strip() if place is not None and place < len(cells) else ""
+
+
+def _clean(text: str) -> str:
+    """A service's words on one line. PostgreSQL takes no null bytes."""
+    return " ".join(text.replace("\x00", " ").split())
+
+
+def _malformed(upload: Upload, row: MalformedRow) -> None:
+    upload.malformed += 1
+    if len(upload.errors) < ERRORS_KEPT:
+        line, value, reason = row
+        upload.errors.append([line, value.replace("\x00", "�"), reason])
