@@ -45,19 +45,19 @@ class Tokens:
         # BLAKE2b takes 64 bytes of key at most; the prefix keeps these keys apart from any other use of the secret.
         self._keys = {version: hashlib.sha256(b"posthorn token\0" + key).digest() for version, key in keys.items()}
         self._version = max(keys)
-        self._key = self._keys[self._version]
+        key = self._keys[self._version]
+        # Begun once for each kind and copied: a mail has a token for each of its links.
+        self._macs = {kind: hashlib.blake2b(digest_size=size, key=key) for kind, size in _MAC_SIZE.items()}
 
     def bounce(self, message_id: int) -> str:
         """32 lower-case base32 characters, for the local part of the return path (`b+TOKEN`)."""
         head = _ID.pack(BOUNCE << 4 | self._version, message_id)
-        mac = hashlib.blake2b(head, digest_size=11, key=self._key).digest()
-        return base64.b32encode(head + mac).decode("ascii").lower()
+        return base64.b32encode(self._signed(BOUNCE, head)).decode("ascii").lower()
 
     def click(self, message_id: int, index: int) -> str:
         """28 characters of URL-safe base64 for the link number `index` (0 to 65,535) of the message's template."""
         head = _ID_LINK.pack(CLICK << 4 | self._version, message_id, index)
-        mac = hashlib.blake2b(head, digest_size=10, key=self._key).digest()
-        return base64.urlsafe_b64encode(head + mac).decode("ascii")
+        return base64.urlsafe_b64encode(self._signed(CLICK, head)).decode("ascii")
 
     def open(self, message_id: int) -> str:
         """24 characters of URL-safe base64 for the open image."""
@@ -103,8 +103,12 @@ class Tokens:
 
     def _plain(self, kind: int, message_id: int) -> str:
         head = _ID.pack(kind << 4 | self._version, message_id)
-        mac = hashlib.blake2b(head, digest_size=9, key=self._key).digest()
-        return base64.urlsafe_b64encode(head + mac).decode("ascii")
+        return base64.urlsafe_b64encode(self._signed(kind, head)).decode("ascii")
+
+    def _signed(self, kind: int, head: bytes) -> bytes:
+        mac = self._macs[kind].copy()
+        mac.update(head)
+        return head + mac.digest()
 
     def _message_id(self, raw: bytes | None, kind: int) -> int | None:
         if raw is None or not self._genuine(raw, kind):

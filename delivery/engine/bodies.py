@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
+from typing import Final
+
+QUOTED: Final = b"quoted-printable"
 
 _LONG_BLANK = re.compile(rb"([^\r\n]{74,75})(=20|=09)(?=\r\n)")
 
@@ -11,16 +14,21 @@ _LONG_BLANK = re.compile(rb"([^\r\n]{74,75})(=20|=09)(?=\r\n)")
 def encode(text: str) -> tuple[bytes, bytes]:
     """(name of the encoding, encoded bytes ending in CRLF) of text whose lines end in CRLF.
 
-    Quoted-printable, or base64 where that is shorter. Python's C code does the whole part in one go, which costs
-    less than putting together pieces encoded before: a soft line break may fall anywhere.
+    Quoted-printable, or base64 where that is shorter.
     """
     data = text.encode("utf-8", "replace")
     if not data.endswith(b"\r\n"):
         data += b"\r\n"
-    # Continuation bytes are about two thirds of the non-ASCII ones, each of which takes three in quoted-printable.
-    if (len(data) - len(text)) * 8 > len(data):
+    if is_dense(text):
         return b"base64", base64(data)
-    return b"quoted-printable", quoted_printable(data)
+    return QUOTED, quoted_printable(data)
+
+
+def is_dense(text: str) -> bool:
+    """Whether base64 is shorter."""
+    size = len(text.encode("utf-8", "replace"))
+    # Continuation bytes are about two thirds of the non-ASCII ones, each of which takes three in quoted-printable.
+    return (size - len(text)) * 8 > size
 
 
 def quoted_printable(data: bytes) -> bytes:

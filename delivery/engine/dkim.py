@@ -87,11 +87,11 @@ class Signer:
         self._start = f"v=1; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector};"
         self._names: dict[tuple[bytes, ...], str] = {}
 
-    def sign(self, headers: Headers | bytes, body: bytes, now: int) -> bytes:
+    def sign(self, headers: Headers | bytes, body: bytes, now: int, *, relaxed: bytes | None = None) -> bytes:
         """The whole DKIM-Signature header, folded, with its CRLF; to be put before the others.
 
         `headers`: (name, value) pairs in the order in which they stand in the mail, or the block of them, CRLF lines.
-        `now`: seconds since the epoch.
+        `now`: seconds since the epoch. `relaxed`: the body in relaxed canonical form, where that is known.
         """
         if isinstance(headers, bytes):
             headers = parse_headers(headers)
@@ -99,7 +99,7 @@ class Signer:
         signed = [item for item in signed if item[0] in SIGNED or item[0].startswith(SIGNED_PREFIXES)]
         signed.reverse()  # of several with one name the last is signed first (RFC 6376 §5.4.2)
         lines = [name + b":" + relaxed_value(value) for name, value in signed]
-        body_hash = base64.b64encode(sha256(relaxed_body(body)).digest()).decode()
+        body_hash = base64.b64encode(sha256(relaxed_body(body) if relaxed is None else relaxed).digest()).decode()
         # every "\r\n\t" is one blank to the verifier: what is signed is what is written, with the folds flattened
         folded = (
             f"{self._start}\r\n\tt={now}; h={self._list([name for name, _ in signed])};\r\n\tbh={body_hash};\r\n\tb="

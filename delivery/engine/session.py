@@ -54,6 +54,8 @@ class Outgoing:
     smtputf8: bool
     # How a server that reports shall call it (RFC 3461), or "".
     envelope_id: str
+    # Known to have lines that end in CRLF, none of which begins with a dot.
+    plain: bool
 
 
 class SmtpFailed(Exception):
@@ -232,7 +234,7 @@ class Connection:
         if utf8 and "SMTPUTF8" not in offered:
             text = "553 5.6.7 The address needs SMTPUTF8, which the receiving server does not offer"
             return Reply(553, "5.6.7", text, Phase.MAIL)
-        if not has_clean_lines(content):
+        if not (outgoing.plain or has_clean_lines(content)):
             return Reply(554, "5.6.0", "554 5.6.0 Not sent: a bare CR or LF in the message", Phase.MAIL)
         mail = f"MAIL FROM:<{sender}>"
         size = offered.get("SIZE")
@@ -264,7 +266,7 @@ class Connection:
             return refused
         if may_begin is not None and not may_begin():
             return NOT_TRIED
-        body = stuffed(mail.content)
+        body = mail.content + b".\r\n" if mail.plain else stuffed(mail.content)
         if follow is not None and "PIPELINING" in self.extensions and (next_mail := follow()) is not None:
             following = self._prepare(next_mail, notify)
             if not isinstance(following, Reply):

@@ -107,7 +107,7 @@ class Store:
         try:
             now = time.time()
             composed = composer.compose(letter(one, user, self.account, task), now)
-            signature = signer.sign(composed.headers, composed.body, int(now))
+            signature = signer.sign(composed.headers, composed.body, int(now), relaxed=composed.relaxed)
         except Exception:
             # One mail that cannot be built must not stop the others; its row says so.
             log.exception("compose_failed", message=one.message_id)
@@ -121,6 +121,7 @@ class Store:
             composed.smtputf8,
             # Signed, and what a bounce is known by.
             token,
+            composed.plain,
             one,
         )
 

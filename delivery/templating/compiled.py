@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from delivery.templating.contexts import (
     ESCAPES,
@@ -19,6 +20,8 @@ from delivery.templating.contexts import (
     resolve,
 )
 from delivery.templating.variables import UNSUBSCRIBE_URL, split
+
+T = TypeVar("T")
 
 
 class Filler:
@@ -57,29 +60,42 @@ class Filler:
         straight to their target. Without `open_url` there is no open image.
         """
         out = self._pieces.copy()
+        self.fill_into(out, str, values, unsubscribe_url, click, open_url)
+        return "".join(out)
+
+    def fill_into(
+        self,
+        out: list[T],
+        write: Callable[[str], T],
+        values: Values,
+        unsubscribe_url: str,
+        click: Callable[[int], str] | None = None,
+        open_url: str = "",
+    ) -> None:
+        """Put what is the recipient's own into its places in `out`, which has a place for each of `parts`, as `write`
+        makes it of text. The other parameters are those of `fill`."""
         values = {**values, UNSUBSCRIBE_URL: unsubscribe_url}
         for name, escape, places in self._slots:
-            value = escape(as_text(values.get(name)))
+            value = write(escape(as_text(values.get(name))))
             for place in places:
                 out[place] = value
         for place, url in self._untracked:
-            out[place] = html_text(resolve(url.target, values))
+            out[place] = write(html_text(resolve(url.target, values)))
         if click is None:
             for place, url in self._fixed + self._moving:
-                out[place] = html_text(resolve(url.target, values))
+                out[place] = write(html_text(resolve(url.target, values)))
         else:
             for place, url in self._fixed:
-                out[place] = click(url.index)
+                out[place] = write(click(url.index))
             for place, url in self._moving:
                 target = resolve(url.target, values)
-                out[place] = click(url.index) if target[:4].lower() == "http" else html_text(target)
+                out[place] = write(click(url.index) if target[:4].lower() == "http" else html_text(target))
         if open_url:
             for place in self._open:
-                out[place] = (
+                out[place] = write(
                     f'<img src="{open_url}" width="1" height="1" alt="" border="0"'
                     ' style="height:1px!important;width:1px!important;border-width:0!important">'
                 )
-        return "".join(out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ class Server:
 def letter(
     content: bytes = b"Subject: x\r\n\r\nhello\r\n", sender: str = "b+1@bounce.example.com", to: str = "a@example.org"
 ) -> Outgoing:
-    return Outgoing(sender, to, content, smtputf8=False, envelope_id="")
+    return Outgoing(sender, to, content, smtputf8=False, envelope_id="", plain=False)
 
 
 def mail(
