@@ -41,7 +41,7 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         "page": page,
         "listing": listing,
         "form": listing.filterset.form,
-        "fields": _filter_fields(listing),
+        "fields": filter_fields(listing),
         "table": table,
         "columns": columns,
         "heads": _heads(listing, bool(actions)),
@@ -51,7 +51,7 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         "last": (number - 1) * size + len(rows),
         "sizes": [(each, each == size, listing.query(size=each if each != DEFAULT_SIZE else None)) for each in SIZES],
         "pager": _pager(listing, number, size, more),
-        "presets": _presets(listing),
+        "presets": presets(listing),
         "actions": actions,
         "carried": _carried(listing),
         "bulk": [(action, reverse(f"{page.name}-{action.name}")) for action in actions],
@@ -89,7 +89,8 @@ def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 9 else default
 
 
-def _filter_fields(listing: Listing) -> dict[str, Any]:
+def filter_fields(listing: Listing) -> dict[str, Any]:
+    """The fields of console/list_filters.html: those always visible, and the others."""
     form, main = listing.filterset.form, listing.page.filters.always_visible()
     kinds = listing.filterset.filters
     fields = [
@@ -167,7 +168,8 @@ def _pager(listing: Listing, number: int, size: int, more: bool) -> dict[str, An
     }
 
 
-def _presets(listing: Listing) -> list[dict[str, Any]]:
+def presets(listing: Listing) -> list[dict[str, Any]]:
+    """The links beside the period."""
     if not listing.page.window:
         return []
     words = {1: _("Today"), 7: _("7 days"), 30: _("30 days")}
