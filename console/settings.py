@@ -177,6 +177,10 @@ Q_CLUSTER = {
     },
 }
 
+# --- How many months messages with their attempts, and events, are kept; 0: for ever. Statistics are kept.
+KEEP_MESSAGES_MONTHS = env.int("KEEP_MESSAGES_MONTHS", default=0)
+KEEP_EVENTS_MONTHS = env.int("KEEP_EVENTS_MONTHS", default=0)
+
 # --- Exports: finished files in a folder, or in a bucket (S3's protocol, posthorn[s3]) that several machines reach.
 EXPORTS_BUCKET = env.str("EXPORTS_BUCKET", default="")
 EXPORTS_WORK_DIR = VAR / "exports" / "making"

@@ -7,9 +7,10 @@ class DeliveryConfig(AppConfig):
     verbose_name = _("Delivery")
 
     def ready(self) -> None:
-        from console import periodic, supervisor
-        from delivery.services import schedules, supply
+        from console import periodic, retention, supervisor
+        from delivery.services import holding, schedules, supply
 
+        retention.in_use.append(holding.waits_between)
         supervisor.ticks += [schedules.tick, supply.keep_supplied]
         periodic.add(
             check_domains=("delivery.jobs.check_domains", 1),
@@ -17,4 +18,5 @@ class DeliveryConfig(AppConfig):
             fold_statistics=("delivery.jobs.fold_statistics", 1),
             tidy=("delivery.jobs.tidy", 1),
             make_partitions=("delivery.jobs.make_partitions", 60 * 12),
+            prune=("delivery.jobs.prune", 60 * 12),
         )

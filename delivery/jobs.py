@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from console import partitions
+from console import partitions, retention
 from console.models import Account
 from delivery.callbacks import sending
 from delivery.engine import run
@@ -75,6 +75,10 @@ def send_callbacks() -> int:
 
 def make_partitions() -> list[str]:
     return partitions.ensure(timezone.now())
+
+
+def prune() -> int:
+    return len(retention.prune(now=timezone.now()))
 
 
 def tidy() -> None:

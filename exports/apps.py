@@ -7,8 +7,9 @@ class ExportsConfig(AppConfig):
     verbose_name = _("Exports")
 
     def ready(self) -> None:
-        from console import periodic, supervisor
-        from exports import jobs
+        from console import forgetting, periodic, supervisor
+        from exports import jobs, making
 
         supervisor.ticks.append(jobs.keep_supplied)
+        forgetting.forgetters.append(making.forget)
         periodic.add(tidy_exports=("exports.jobs.tidy", 10))

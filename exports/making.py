@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.exporting import Content, content
+from console.forgetting import Forgotten
 from console.lists import Listing, lists
 from console.models import Account
 from exports import storage, writers
@@ -285,6 +287,15 @@ def _put_back(export: Export) -> None:
             time.sleep(1)
         else:
             return
+
+
+def forget(_address: str) -> Iterator[Forgotten]:
+    """Nobody looks into finished files for a person: all of them go."""
+    files = Export.objects.filter(state=State.DONE)
+    for export in files:
+        # On commit: a dry run deletes nothing.
+        transaction.on_commit(partial(storage.remove, export.file))
+    yield Forgotten("Offline data", files.update(state=State.EXPIRED, file=""), "(files deleted)")
 
 
 def tidy(*, now: dt.datetime) -> int:

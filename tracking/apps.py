@@ -9,12 +9,14 @@ class TrackingConfig(AppConfig):
     def ready(self) -> None:
         from django.conf import settings
 
+        from console import forgetting as house
         from console import periodic, supervisor
         from delivery.timeline import timeline_sources
-        from tracking import timeline
+        from tracking import forgetting, timeline
         from tracking.feedback import supply
 
         timeline_sources.append(timeline.events)
+        house.forgetters.append(forgetting.forget)
         if settings.FEEDBACK_PORT:
             supervisor.own_parts["listener"] = "listen_feedback"
         supervisor.ticks.append(supply.keep_supplied)

@@ -28,6 +28,7 @@ class Event(models.Model):
         REPLY = "reply", _("Automatic reply")
 
     partition_by = "id"
+    kept_by = "KEEP_EVENTS_MONTHS"
 
     id = models.BigIntegerField(primary_key=True, default=ids.new_id, editable=False)
     message_id = models.BigIntegerField()

@@ -38,6 +38,7 @@ def loose(to: type[models.Model], name: Any, *, null: bool = False) -> Any:
 
 class Message(models.Model):
     partition_by = "id"
+    kept_by = "KEEP_MESSAGES_MONTHS"
 
     id = models.BigIntegerField(primary_key=True, default=ids.new_id, editable=False)
     api_user = loose(ApiUser, _("API user"))
@@ -92,6 +93,7 @@ class Attempt(models.Model):
     """One try to deliver one message: the send log."""
 
     partition_by = "message"
+    kept_by = "KEEP_MESSAGES_MONTHS"
 
     pk = models.CompositePrimaryKey("message_id", "number")
     message = loose(Message, _("message"))

@@ -106,6 +106,15 @@ def release_for_credits(*, now: dt.datetime) -> int:
             return moved
 
 
+def waits_between(low: int, high: int) -> str:
+    """Why messages with these ids must be kept: some of them have not ended. "" when all have."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT message_id FROM delivery_waiting WHERE message_id >= %s AND message_id < %s LIMIT 1", [low, high]
+        )
+        return "mail of this month still waits" if cursor.fetchone() else ""
+
+
 def cancel_task(task_id: int, *, now: dt.datetime) -> int:
     """Cancel what was not tried of a stopped task. What was tried and put off goes its way to the end."""
     moved = _in_chunks("task_id = %s AND attempts = 0 AND state IN (0, 1, 2)", [task_id], new=Status.CANCELLED, now=now)
