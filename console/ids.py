@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
+from django.db import Error, connection
 from django.db.models import DateTimeField, F, Func
 
 # Ids begin here; 41 bits last until 2089.
@@ -25,6 +25,8 @@ NODES = 1 << 10
 SEQUENCE = 1 << 12
 SHIFT = 22
 LEASE_SECONDS = 3600
+# While the database is away, a lease that still holds is asked to be renewed so often, in seconds.
+RENEW_AGAIN = 30
 MAX_ID = (1 << 63) - 1
 
 
@@ -60,6 +62,7 @@ class _Generator:
         self._node = -1
         self._token = ""
         self._renew_at = 0.0
+        self._ends_at = 0.0
         self._last_ms = 0
         self._sequence = 0
 
@@ -85,8 +88,7 @@ class _Generator:
     def _hold_node(self) -> None:
         if self._pid == os.getpid() and time.monotonic() < self._renew_at:
             return
-        if self._pid == os.getpid() and self._renewed():
-            self._renew_at = time.monotonic() + LEASE_SECONDS / 2
+        if self._pid == os.getpid() and self._renew():
             return
         token = secrets.token_hex(8)
         with _own_connection() as cursor:
@@ -104,9 +106,27 @@ class _Generator:
         if row is None:
             raise NoNodeFree("All 1024 node numbers are leased. Are there that many processes?")
         self._pid, self._node, self._token = os.getpid(), row[0], token
-        self._renew_at = time.monotonic() + LEASE_SECONDS / 2
+        self._held()
         # Ids of a former holder may reach up to now; ours begin after.
         self._last_ms, self._sequence = int(time.time() * 1000) - _EPOCH_MS, SEQUENCE
+
+    def _held(self) -> None:
+        self._renew_at = time.monotonic() + LEASE_SECONDS / 2
+        # A minute less than it lasts: it began before the database answered.
+        self._ends_at = time.monotonic() + LEASE_SECONDS - 60
+
+    def _renew(self) -> bool:
+        """Whether the number is still ours. A database that is away takes nothing from us before the lease ends."""
+        try:
+            renewed = self._renewed()
+        except Error:
+            if time.monotonic() >= self._ends_at:
+                raise
+            self._renew_at = time.monotonic() + RENEW_AGAIN
+            return True
+        if renewed:
+            self._held()
+        return renewed
 
     def _renewed(self) -> bool:
         with _own_connection() as cursor:

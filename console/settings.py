@@ -209,6 +209,10 @@ EHLO_NAME = env.str("EHLO_NAME", default="")  # empty: this machine's own name
 SENDING_IPS = env.list("SENDING_IPS", default=[])  # published in SPF records; empty: whatever the system routes by
 # Where the preflight tries port 25: host or host:port; empty: a large provider's, or the simulator.
 PREFLIGHT_HOST = env.str("PREFLIGHT_HOST", default="")
+# Opens and clicks are gathered for so many seconds and written together; 0: each by itself.
+HIT_SECONDS = env.float("HIT_SECONDS", default=0 if TESTING else 0.3)
+# Keep recipients' addresses without their last part: the last octet of IPv4, the last 80 bits of IPv6.
+ANONYMISE_IP = env.bool("ANONYMISE_IP", default=False)
 MAIL_HOST = env.str("MAIL_HOST", default="localhost")  # the host that bounce domains' MX records name
 # Where mail that comes back is taken in: bounce mails, complaints, unsubscriptions. Empty host: every address.
 FEEDBACK_HOST = env.str("FEEDBACK_HOST", default="127.0.0.1" if EMBEDDED else "")

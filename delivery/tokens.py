@@ -5,6 +5,7 @@ A token says which message it belongs to and what it is good for, and nobody wit
     1 byte   kind << 4 | key version
     8 bytes  message id, big-endian
     2 bytes  index of the link (click only)
+    4 bytes  template version (click only), so that a click is redirected without asking the database
     9-11 bytes  keyed BLAKE2b over all of the above
 
 The lengths are chosen so that the text has no spare bits: each token has exactly one spelling (return paths may
@@ -20,14 +21,26 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Mapping
+from typing import NamedTuple
 
-BOUNCE, CLICK, OPEN, UNSUBSCRIBE, RESUBSCRIBE = 1, 2, 3, 4, 5
+# OLD_CLICK has no version; such links stand in mail of the first release, and are still read.
+BOUNCE, OLD_CLICK, OPEN, UNSUBSCRIBE, RESUBSCRIBE, CLICK = 1, 2, 3, 4, 5, 6
 
-# Bytes of signature by kind: bounce 20 bytes = 32 characters of base32; click 21 = 28, the others 18 = 24 of base64.
-_MAC_SIZE = {BOUNCE: 11, CLICK: 10, OPEN: 9, UNSUBSCRIBE: 9, RESUBSCRIBE: 9}
+# Bytes of signature by kind: bounce 20 bytes = 32 characters of base32; of base64, click 24 = 32, old_click 21 = 28,
+# the others 18 = 24.
+_MAC_SIZE = {BOUNCE: 11, OLD_CLICK: 10, OPEN: 9, UNSUBSCRIBE: 9, RESUBSCRIBE: 9, CLICK: 9}
 _ID = struct.Struct(">BQ")
 _ID_LINK = struct.Struct(">BQH")
+_ID_LINK_VERSION = struct.Struct(">BQHI")
 MAX_LINKS = 0x10000
+
+
+class Clicked(NamedTuple):
+    """Link `number` of the template version; `version_id` is None in links of the first release."""
+
+    message_id: int
+    number: int
+    version_id: int | None
 
 
 class Tokens:
@@ -54,9 +67,9 @@ class Tokens:
         head = _ID.pack(BOUNCE << 4 | self._version, message_id)
         return base64.b32encode(self._signed(BOUNCE, head)).decode("ascii").lower()
 
-    def click(self, message_id: int, index: int) -> str:
-        """28 characters of URL-safe base64 for the link number `index` (0 to 65,535) of the message's template."""
-        head = _ID_LINK.pack(CLICK << 4 | self._version, message_id, index)
+    def click(self, message_id: int, index: int, version_id: int) -> str:
+        """32 characters of URL-safe base64 for the link number `index` (0 to 65,535) of the template version."""
+        head = _ID_LINK_VERSION.pack(CLICK << 4 | self._version, message_id, index, version_id)
         return base64.urlsafe_b64encode(self._signed(CLICK, head)).decode("ascii")
 
     def open(self, message_id: int) -> str:
@@ -81,13 +94,19 @@ class Tokens:
             return None
         return self._message_id(raw, BOUNCE)
 
-    def read_click(self, text: str) -> tuple[int, int] | None:
-        """(message id, link index)."""
-        raw = _base64(text, 28)
+    def read_click(self, text: str) -> Clicked | None:
+        """Which link of which message."""
+        if len(text) == 28:
+            raw = _base64(text, 28)
+            if raw is None or not self._genuine(raw, OLD_CLICK):
+                return None
+            _, message_id, number = _ID_LINK.unpack_from(raw)
+            return Clicked(message_id, number, None)
+        raw = _base64(text, 32)
         if raw is None or not self._genuine(raw, CLICK):
             return None
-        _, message_id, index = _ID_LINK.unpack_from(raw)
-        return message_id, index
+        _, message_id, number, version_id = _ID_LINK_VERSION.unpack_from(raw)
+        return Clicked(message_id, number, version_id)
 
     def read_open(self, text: str) -> int | None:
         """The message id."""

@@ -18,7 +18,7 @@ from suppression import address
 from suppression import services as suppression
 from suppression.models import Entry, UnsubscribeReason
 from tracking.models import Event
-from tracking.services import MAX_USER_AGENT, Visitor
+from tracking.visitors import MAX_USER_AGENT, Visitor
 
 Source = Literal["report", "page"]
 

@@ -1,4 +1,7 @@
-"""From a token back to what it stands for."""
+"""From a token back to what it stands for.
+
+What is asked at each click is remembered: a template version never changes, so nothing here goes stale.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from django.utils.encoding import iri_to_uri
 
 from delivery.models import Message, TemplateVersion
 from delivery.templating import Compiled, compile, link_target
-from delivery.tokens import Tokens
+from delivery.tokens import Clicked, Tokens
 from delivery.values import merged
 
-# As many template versions as are kept compiled in one process. Versions never change, so nothing here goes stale.
+# As many template versions, and links without variables, as one process keeps.
 VERSIONS_KEPT = 200
+LINKS_KEPT = 4096
 _REMOVE = str.maketrans("", "", "\t\r\n")
 
 
@@ -31,20 +35,42 @@ def _compiled(version_id: int) -> Compiled:
     return compile(html or None, text)
 
 
-def click_target(message_id: int, index: int) -> str | None:
-    """Where this link of this message leads: an absolute http(s) URL, as it may stand in a Location header.
+def click_target(link: Clicked) -> str | None:
+    """Where the link leads: an absolute http(s) URL, as it may stand in a Location header.
 
-    None where message, version or link are not kept any more, or where the recipient's values make no such URL.
+    Once the version is known here, no question to the database, or one where the link holds a variable. None where
+    message, version or link are not kept any more, or where the recipient's values make no such URL.
     """
-    found = Message.objects.filter(pk=message_id).values_list("version_id", "variables", "task__defaults").first()
-    if found is None:
-        return None
-    version_id, own, defaults = found
     try:
-        target = link_target(_compiled(version_id), index, merged(defaults or {}, own))
+        if link.version_id is not None and not _varies(link.version_id, link.number):
+            return _fixed(link.version_id, link.number)
+        found = (
+            Message.objects.filter(pk=link.message_id).values_list("version_id", "variables", "task__defaults").first()
+        )
+        if found is None:
+            return None
+        version_id, own, defaults = found
+        return _web_address(link_target(_compiled(version_id), link.number, merged(defaults or {}, own)))
     except (TemplateVersion.DoesNotExist, IndexError):
         return None
-    return _web_address(target)
+
+
+@functools.lru_cache(maxsize=VERSIONS_KEPT)
+def links_of(version_id: int) -> int:
+    """How many different places the links of this version lead to; 0 when it is not kept any more."""
+    try:
+        return len({link.target for link in _compiled(version_id).links})
+    except TemplateVersion.DoesNotExist:
+        return 0
+
+
+def _varies(version_id: int, index: int) -> bool:
+    return not all(isinstance(part, str) for part in _compiled(version_id).links[index].target)
+
+
+@functools.lru_cache(maxsize=LINKS_KEPT)
+def _fixed(version_id: int, index: int) -> str | None:
+    return _web_address(link_target(_compiled(version_id), index, {}))
 
 
 def _web_address(target: str) -> str | None:

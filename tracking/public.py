@@ -6,22 +6,21 @@ token that was not made here and a message that is no longer kept look the same 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Literal
 
 import structlog
-from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 
-from tracking import services
+from console import ids
+from tracking import hits
+from tracking.automatic import hint_headers
+from tracking.hits import Hit
 from tracking.links import click_target, tokens
-from tracking.models import Event
 from tracking.public_page import not_valid
-from tracking.services import Visitor
+from tracking.visitors import visitor
 
 log = structlog.get_logger()
 
@@ -49,11 +48,10 @@ def public(view: View) -> View:
 def click(request: HttpRequest, token: str) -> HttpResponse:
     """To where a link of one of our mails leads. Only links that we signed; a HEAD is not counted."""
     known = tokens().read_click(token)
-    target = click_target(*known) if known else None
+    target = click_target(known) if known else None
     if known is None or target is None:
         return not_valid(request)
-    if request.method == "GET":
-        _record(known[0], Event.Kind.CLICK, request, target)
+    _record("click", known.message_id, request, target)
     # Not HttpResponseRedirect, which refuses addresses above 2,048 characters; mail has longer ones.
     return HttpResponse(status=302, headers={"Location": target})
 
@@ -64,28 +62,20 @@ def open_image(request: HttpRequest, token: str) -> HttpResponse:
     message_id = tokens().read_open(token)
     if message_id is None:
         return HttpResponse(status=404)
-    if request.method == "GET":
-        _record(message_id, Event.Kind.OPEN, request)
+    _record("open", message_id, request)
     return HttpResponse(PIXEL, content_type="image/gif")
 
 
-def visitor(request: HttpRequest) -> Visitor:
-    """Address and user agent of a request; behind a proxy, the address that the proxy saw."""
-    seen = request.META.get("REMOTE_ADDR", "")
-    if settings.SECURE_PROXY_SSL_HEADER:
-        # The last address is our proxy's own word, those before it are whatever it was told.
-        seen = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or seen
+def _record(kind: Literal["open", "click"], message_id: int, request: HttpRequest, link: str = "") -> None:
+    """A GET is a hit. A HEAD asks what there is, and is none."""
+    if request.method != "GET":
+        return
+    who = visitor(request)
+    hints = tuple((name, request.META[name]) for name in hint_headers() if name in request.META)
     try:
-        ip: str | None = str(ipaddress.ip_address(seen))
-    except ValueError:
-        ip = None
-    agent = request.headers.get("User-Agent", "")
-    return Visitor(ip, "".join(character for character in agent if character.isprintable()))
-
-
-def _record(message_id: int, kind: Any, request: HttpRequest, link: str = "") -> None:
-    try:
-        services.record_hit(message_id, kind, visitor(request), now=timezone.now(), link=link)
-    except DatabaseError:
+        id = ids.new_id()
+    except Error:
         # Whoever reads the mail gets to the page all the same.
-        log.exception("hit_lost", message=message_id, kind=str(kind))
+        log.exception("hits_lost", count=1)
+        return
+    hits.add(Hit(id, message_id, kind, link, who.ip, who.user_agent, hints))

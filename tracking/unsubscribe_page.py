@@ -17,8 +17,9 @@ from suppression.models import UnsubscribeReason
 from tracking import unsubscribing
 from tracking.limiter import Limiter, client_of
 from tracking.links import tokens
-from tracking.public import public, visitor
+from tracking.public import public
 from tracking.public_page import drawn, not_valid
+from tracking.visitors import ip_of, visitor
 
 # The one-click body has 26 bytes and the form's a few more; some mail programs send it as multipart.
 MAX_BODY = 16 * 1024
@@ -115,7 +116,7 @@ def _drawn(request: HttpRequest, name: str, message: Message, **context: object)
 
 def _limited(request: HttpRequest, limiter: Limiter) -> HttpResponse | None:
     """The answer to who asks too often (RFC 6585 §4); None to all others."""
-    seconds = math.ceil(limiter.wait(client_of(visitor(request).ip), time.monotonic()))
+    seconds = math.ceil(limiter.wait(client_of(ip_of(request)), time.monotonic()))
     if not seconds:
         return None
     response = drawn(request, "too_many", {"seconds": seconds}, status=429)

@@ -18,7 +18,7 @@ from suppression import services as suppression
 from suppression.models import Entry, UnsubscribeReason
 from tracking import complaints
 from tracking.models import Event
-from tracking.services import MAX_USER_AGENT, Visitor
+from tracking.visitors import MAX_USER_AGENT, Visitor
 
 # How it was asked for: with the page's button, by the mail program's own (RFC 8058), or by a mail to us (RFC 2369).
 How = Literal["page", "one_click", "mail"]

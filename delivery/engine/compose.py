@@ -123,10 +123,11 @@ def _ended(pieces: list[bytes]) -> bytes:
 class Composer:
     """Makes the mails of one template version. Holds no recipient; share it between threads."""
 
-    def __init__(self, compiled: Compiled, tokens: Tokens) -> None:
+    def __init__(self, compiled: Compiled, tokens: Tokens, version_id: int) -> None:
         self._text = Part(compiled.text)
         self._html = Part(compiled.html) if compiled.html else None
         self._tokens = tokens
+        self._version_id = version_id
 
     def compose(self, letter: Letter, now: float) -> Composed:
         """The mail of `letter` at `now`, seconds since the epoch. Raises headers.BadAddress."""
@@ -140,10 +141,10 @@ class Composer:
             return Composed(fields, text.body, _smtputf8(letter, fields), None, text.plain)
         click, open_url = None, ""
         if public and letter.track_clicks:
-            start, make = escape(f"{public}/c/"), self._tokens.click
+            start, make, version_id = escape(f"{public}/c/"), self._tokens.click, self._version_id
 
             def click(index: int) -> str:
-                return start + make(message_id, index)
+                return start + make(message_id, index, version_id)
 
         if public and letter.track_opens:
             open_url = escape(f"{public}/o/{self._tokens.open(message_id)}.gif")

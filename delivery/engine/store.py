@@ -199,7 +199,7 @@ def _active_keys(domain_ids: Iterable[int]) -> Iterable[tuple[int, str]]:
 def composer_of(version: TemplateVersion, *, batch: bool, tokens: Tokens) -> Composer:
     """The composer of a template version, as the engine, the message page and test sends use it."""
     compiled = templating.compile(version.html or None, version.text, batch=batch)
-    return Composer(compiled, tokens)
+    return Composer(compiled, tokens, version.pk)
 
 
 def letter(one: Claimed, user: ApiUser, account: Account, task: TaskFacts | None) -> Letter:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from django.db import connection, transaction
@@ -272,4 +272,14 @@ def count_returns(returns: Iterable[tuple[int, dt.date, str]]) -> None:
                 "UPDATE delivery_domainday SET delivered = greatest(0, delivered - %s), invalid = invalid + %s, "
                 "spam = spam + %s WHERE domain_id = %s AND day = %s",
                 [*counts, domain_id, day],
+            )
+
+
+def count_opens(opens: Mapping[tuple[int, dt.date], int]) -> None:
+    """Add first opens: (sender domain, the day on which they came) → how many. In the transaction that writes them."""
+    with connection.cursor() as cursor:
+        for (domain_id, day), count in sorted(opens.items()):
+            cursor.execute(
+                "UPDATE delivery_domainday SET opens = opens + %s WHERE domain_id = %s AND day = %s",
+                [count, domain_id, day],
             )

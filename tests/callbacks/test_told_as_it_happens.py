@@ -82,7 +82,7 @@ def test_a_complaint_and_an_unsubscription_are_told_once(
 ) -> None:
     from tests.factories.sending import message
     from tracking import complaints, unsubscribing
-    from tracking.services import Visitor
+    from tracking.visitors import Visitor
 
     told_to(server().url)
     one, now = message(), timezone.now()
@@ -90,3 +90,28 @@ def test_a_complaint_and_an_unsubscription_are_told_once(
         complaints.complain(one, now=now, source="report", detail={})
         unsubscribing.unsubscribe(one.pk, Visitor(user_agent="Firefox"), now=now)
     assert sorted(event.kind for event in CallbackEvent.objects.all()) == ["spamreport", "unsubscribe"]
+
+
+def test_opens_and_clicks_of_people_are_told_and_those_of_machines_are_not(
+    db: None, told_to: Callable[..., Callback], server: Callable[..., Receiver]
+) -> None:
+    from console import ids
+    from tests.factories.sending import message
+    from tracking import recording
+    from tracking.hits import Hit
+
+    told_to(server().url)
+    one = message()
+    first, second, third = ids.new_ids(3)
+    recording.write(
+        [
+            Hit(first, one.pk, "open", user_agent="Firefox"),
+            Hit(second, one.pk, "click", "https://a.test/", user_agent="Firefox"),
+            Hit(third, one.pk, "open", user_agent="curl/8.4.0"),
+        ]
+    )
+    told = [(event.kind, event.detail) for event in CallbackEvent.objects.order_by("id")]
+    assert told == [
+        ("open", {"user_agent": "Firefox"}),
+        ("click", {"user_agent": "Firefox", "link": "https://a.test/"}),
+    ]

@@ -12,6 +12,7 @@ KEY, NEW_KEY = b"k" * 32, b"n" * 32
 TOKENS = Tokens({1: KEY})
 ids = st.integers(0, 2**63 - 1)
 indexes = st.integers(0, 0xFFFF)
+versions = st.integers(0, 2**32 - 1)
 URLSAFE = set(string.ascii_letters + string.digits + "-_")
 
 
@@ -25,25 +26,25 @@ def readings(text: str, tokens: Tokens = TOKENS) -> list[object]:
     ]
 
 
-@given(ids, indexes)
-def test_each_kind_is_read_back_as_itself_and_as_nothing_else(message_id: int, index: int) -> None:
+@given(ids, indexes, versions)
+def test_each_kind_is_read_back_as_itself_and_as_nothing_else(message_id: int, index: int, version: int) -> None:
     assert readings(TOKENS.bounce(message_id)) == [message_id, None, None, None, None]
-    assert readings(TOKENS.click(message_id, index)) == [None, (message_id, index), None, None, None]
+    assert readings(TOKENS.click(message_id, index, version)) == [None, (message_id, index, version), None, None, None]
     assert readings(TOKENS.open(message_id)) == [None, None, message_id, None, None]
     assert readings(TOKENS.unsubscribe(message_id)) == [None, None, None, message_id, None]
     assert readings(TOKENS.resubscribe(message_id)) == [None, None, None, None, message_id]
 
 
-@given(ids, indexes)
-def test_tokens_are_short_and_of_safe_characters(message_id: int, index: int) -> None:
+@given(ids, indexes, versions)
+def test_tokens_are_short_and_of_safe_characters(message_id: int, index: int, version: int) -> None:
     bounce = TOKENS.bounce(message_id)
     assert len(f"b+{bounce}") <= 64
     assert set(bounce) <= set("abcdefghijklmnopqrstuvwxyz234567")
     for make in TOKENS.open, TOKENS.unsubscribe, TOKENS.resubscribe:
         assert len(make(message_id)) == 24
         assert set(make(message_id)) <= URLSAFE
-    assert len(TOKENS.click(message_id, index)) == 28
-    assert set(TOKENS.click(message_id, index)) <= URLSAFE
+    assert len(TOKENS.click(message_id, index, version)) == 32
+    assert set(TOKENS.click(message_id, index, version)) <= URLSAFE
 
 
 @given(ids)
@@ -52,11 +53,11 @@ def test_a_return_path_is_read_in_any_case(message_id: int) -> None:
     assert TOKENS.read_bounce(TOKENS.bounce(message_id).title()) == message_id
 
 
-@given(ids, indexes, st.data())
-def test_one_changed_character_spoils_a_token(message_id: int, index: int, data: st.DataObject) -> None:
+@given(ids, indexes, versions, st.data())
+def test_one_changed_character_spoils_a_token(message_id: int, index: int, version: int, data: st.DataObject) -> None:
     made = [
         TOKENS.bounce(message_id),
-        TOKENS.click(message_id, index),
+        TOKENS.click(message_id, index, version),
         TOKENS.open(message_id),
         TOKENS.unsubscribe(message_id),
         TOKENS.resubscribe(message_id),
@@ -70,7 +71,7 @@ def test_one_changed_character_spoils_a_token(message_id: int, index: int, data:
             assert readings(changed) == [None] * 5
 
 
-@given(st.one_of(st.text(max_size=50), st.text(sorted(URLSAFE), min_size=24, max_size=32)))
+@given(st.one_of(st.text(max_size=50), st.text(sorted(URLSAFE), min_size=24, max_size=33)))
 def test_garbage_is_read_as_nothing(text: str) -> None:
     assert readings(text) == [None] * 5
 
@@ -87,10 +88,14 @@ def test_a_token_is_not_good_for_another_purpose_when_its_kind_is_rewritten() ->
 
 def test_the_newest_key_makes_and_older_ones_are_still_read() -> None:
     both = Tokens({1: KEY, 2: NEW_KEY})
-    assert both.read_click(TOKENS.click(5, 1)) == (5, 1)
+    assert both.read_click(TOKENS.click(5, 1, 9)) == (5, 1, 9)
     assert both.open(5) == Tokens({2: NEW_KEY}).open(5)
     assert TOKENS.read_open(both.open(5)) is None
     assert Tokens({1: NEW_KEY}).read_open(TOKENS.open(5)) is None
+
+
+def test_links_of_the_first_release_are_still_read() -> None:
+    assert TOKENS.read_click("IQAAAAAAAAAFAAHfTCyPEx8bB5-q") == (5, 1, None)
 
 
 @pytest.mark.parametrize("keys", [{}, {0: KEY}, {16: KEY}, {1: b"short"}])

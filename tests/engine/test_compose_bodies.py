@@ -35,7 +35,7 @@ def composed(html: str | None, text: str, **values: str) -> tuple[EmailMessage, 
     letter = Letter(
         0x7B, "news@example.com", "taro@example.org", "Hello", values=values, public_url="https://t.example"
     )
-    mail = Composer(compile(html, text), TOKENS).compose(letter, 0)
+    mail = Composer(compile(html, text), TOKENS, 1).compose(letter, 0)
     assert mail.body.endswith(b"\r\n")
     assert mail.body.isascii()
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n", mail.body)
@@ -112,10 +112,10 @@ def test_the_links_of_a_mail_lead_back_to_their_targets() -> None:
     letter = Letter(
         9, "a@example.com", "b@example.org", "x", values={"id": "7 &"}, public_url="https://t.example", batch=True
     )
-    message = message_from_bytes(Composer(compiled, TOKENS).compose(letter, 0).as_bytes(), policy=policy.default)
+    message = message_from_bytes(Composer(compiled, TOKENS, 7).compose(letter, 0).as_bytes(), policy=policy.default)
     text, html = [content(part) for part in message.iter_parts()]
     read = [TOKENS.read_click(token) for token in re.findall(r'href="https://t\.example/c/([^"]+)"', html)]
-    assert read == [(9, index) for index in range(40)]
+    assert read == [(9, index, 7) for index in range(40)]
     assert link_target(compiled, 39, {"id": "7 &"}) == "https://x.example/39?u=7%20%26"
     for part in text, html:
         found = re.search(r"https://t\.example/u/([\w-]+)", part)
@@ -128,7 +128,7 @@ def test_the_links_of_a_mail_lead_back_to_their_targets() -> None:
 
 
 def test_tracking_can_be_switched_off_for_each_kind() -> None:
-    composer = Composer(compile("<a href='https://x.example'>x</a>", "x"), TOKENS)
+    composer = Composer(compile("<a href='https://x.example'>x</a>", "x"), TOKENS, 1)
     letter = Letter(9, "a@example.com", "b@example.org", "x", public_url="https://t.example")
     letter.track_clicks = letter.track_opens = False
     body = composer.compose(letter, 0).body

@@ -18,7 +18,7 @@ from delivery.templating import compile
 from delivery.tokens import Tokens
 
 TOKENS = Tokens({1: b"k" * 32})
-COMPOSER = Composer(compile("<p>Hello {{name}}</p>", "Hello {{name}}", batch=True), TOKENS)
+COMPOSER = Composer(compile("<p>Hello {{name}}</p>", "Hello {{name}}", batch=True), TOKENS, 1)
 NOW = 1_790_000_000.5
 
 

@@ -25,6 +25,7 @@ COMPOSER = Composer(
         "<p>  {{a}}{{b}}\t . <a href='https://x.test/?q={{a}}'>Go {{b}}</a></p>", "{{a}}\n.{{b}}  {{a}}", batch=True
     ),
     Tokens({1: b"k" * 32}),
+    1,
 )
 
 

@@ -15,7 +15,7 @@ SIGNER = Signer("example.com", "s1", PRIVATE)
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_composed_mail_verifies(name: str) -> None:
-    composer = Composer(compile(f"<p>{TEXTS[name]}</p>", TEXTS[name], batch=True), Tokens({1: b"k" * 32}))
+    composer = Composer(compile(f"<p>{TEXTS[name]}</p>", TEXTS[name], batch=True), Tokens({1: b"k" * 32}), 1)
     letter = Letter(
         1,
         "news@example.com",

@@ -12,7 +12,7 @@ from tests.tracking.pictures import PNG
 from tracking import unsubscribing
 from tracking.links import tokens
 from tracking.models import UnsubscribePage
-from tracking.services import Visitor
+from tracking.visitors import Visitor
 
 
 def _token(path: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
+from console import ids
 from console.models import ApiUser
 from delivery.models import Delta, Message, SenderAddress, Statistic, Status
 from delivery.services import holding, rollup, tasks
@@ -25,10 +26,11 @@ from suppression import address
 from suppression import services as suppression
 from tests.engine.world import deliver, started
 from tests.factories.sending import message
-from tracking import complaints, services, unsubscribing
+from tracking import complaints, recording, unsubscribing
+from tracking.hits import Hit
 from tracking.models import Event
-from tracking.services import Visitor
 from tracking.statistics import recount
+from tracking.visitors import Visitor
 
 HOUR = dt.timedelta(hours=1)
 
@@ -76,8 +78,12 @@ def react(chooser: random.Random) -> None:
     people = list(Message.objects.filter(status=Status.DELIVERED))
     for one in people:
         for _time in range(chooser.randrange(4)):
-            kind: Any = chooser.choice([Event.Kind.OPEN, Event.Kind.CLICK])
-            services.record_hit(one.pk, kind, Visitor("192.0.2.1", "Mail"), now=timezone.now(), link="https://a.test/")
+            link = chooser.choice(["", "https://a.test/", "https://b.test/", "https://c.test/"])
+            agent = chooser.choice(["Mail", "curl/8.4.0"])
+            kind: Any = "click" if link else "open"
+            # Some come with the mail, the others long after.
+            later = chooser.choice([0, 40 * 86_400_000]) << ids.SHIFT
+            recording.write([Hit(ids.new_id() + later, one.pk, kind, link, "192.0.2.1", agent)])
         if chooser.random() < 0.2:
             complaints.complain(one, now=timezone.now(), source="report", detail={})
             complaints.complain(one, now=timezone.now(), source="page", detail={})
@@ -121,7 +127,9 @@ def test_the_sums_are_what_the_rows_say_after_rough_weather(
     failed = sum(shown[name] for name in ("rejected", "invalid", "spam", "other"))
     assert shown["requested"] == shown["delivered"] + failed, "all of it has ended"
     assert shown["paid"] == 0, "the simulator's costs nothing"
-    assert shown["opens"] == Event.objects.filter(kind=Event.Kind.OPEN).count() > shown["unique_opens"] > 0
+    opens = Event.objects.filter(kind=Event.Kind.OPEN)
+    assert shown["opens"] == opens.filter(automatic="").count() > shown["unique_opens"] > 0
+    assert shown["automatic_opens"] == opens.exclude(automatic="").count() > 0
     assert shown["unique_clicks"] == Message.objects.exclude(clicked_at=None).count() > 0
     complained = Event.objects.filter(kind=Event.Kind.COMPLAINT)
     assert complained.count() == 2 * shown["complaints"] > 0, "twice by each, and counted once"

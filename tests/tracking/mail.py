@@ -17,6 +17,7 @@ BODY = (
     "<p>Hello {{name}}</p>"
     '<a href="https://shop.example/new?for={{name}}&amp;x=1">New</a>'
     '<a href="{{page}}">Yours</a>'
+    '<a href="https://shop.example/sale">Sale</a>'
     '<a href="{{unsubscribe_url}}">Stop</a>'
 )
 
@@ -36,7 +37,7 @@ class Sent:
         return f"/o/{tokens().open(self.message.pk)}.gif"
 
     def click(self, index: int) -> str:
-        return f"/c/{tokens().click(self.message.pk, index)}"
+        return f"/c/{tokens().click(self.message.pk, index, self.message.version_id)}"
 
 
 def send(to: str = "ann.smith@example.com", *, type: str = ApiUser.Type.BATCH, **variables: str) -> Sent:

@@ -14,7 +14,7 @@ from suppression.models import Entry
 from tests.tracking.mail import send
 from tracking import complaints
 from tracking.models import Event
-from tracking.services import Visitor
+from tracking.visitors import Visitor
 
 NOW = timezone.now()
 

@@ -40,18 +40,19 @@ def test_every_link_of_a_mail_works(db: None) -> None:
     sent = send(page="https://one.example/")
     mail = composed(sent)
     html = mail.get_body(("html",)).get_content()
-    first, second, stop = (urlsplit(link).path for link in re.findall(r'href="([^"]+)"', html))
+    first, second, third, stop = (urlsplit(link).path for link in re.findall(r'href="([^"]+)"', html))
     image = urlsplit(re.search(r'<img src="([^"]+)"', html).group(1)).path
     client = Client()
     assert client.get(first)["Location"] == "https://shop.example/new?for=Ann&x=1"
     assert client.get(second)["Location"] == "https://one.example/"
+    assert client.get(third)["Location"] == "https://shop.example/sale"
     assert client.get(image)["Content-Type"] == "image/gif"
     assert "Nothing has changed yet" in client.get(stop).content.decode()
     one_click = urlsplit(mail["List-Unsubscribe"].strip("<>")).path
     body = mail["List-Unsubscribe-Post"]
     answer = client.post(one_click, body, content_type="application/x-www-form-urlencoded")
     assert answer.status_code == 200
-    assert sorted(Event.objects.values_list("kind", flat=True)) == ["click", "click", "open", "unsubscribe"]
+    assert sorted(Event.objects.values_list("kind", flat=True)) == ["click"] * 3 + ["open", "unsubscribe"]
     assert Entry.objects.get().key == sent.message.recipient
 
 

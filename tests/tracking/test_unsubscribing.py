@@ -140,7 +140,7 @@ def bad_tokens(sent: Sent) -> list[str]:
         ("B" if good[0] == "A" else "A") + good[1:],
         good[:-1] + ("B" if good[-1] == "A" else "A"),
         tokens().open(sent.message.pk),
-        tokens().click(sent.message.pk, 0),
+        tokens().click(sent.message.pk, 0, sent.message.version_id),
         tokens().bounce(sent.message.pk),
         tokens().unsubscribe(sent.message.pk + 1),
         "%00",

@@ -17,7 +17,7 @@ from tracking.feedback.envelope import identify
 from tracking.feedback.types import Feedback, Returned
 from tracking.links import tokens
 from tracking.models import Event, FeedbackMail
-from tracking.services import Visitor
+from tracking.visitors import Visitor
 
 # A bounce mail can be quicker than the engine, which writes in batches: then it waits until the message has ended, as
 # long as that may take with a retry window of five days.
