@@ -23,6 +23,7 @@ PURE = [
     "suppression/address.py",
     "suppression/expiry.py",
     "delivery/tokens.py",
+    "delivery/return_path.py",
     "delivery/templating",
     "delivery/engine/types.py",
     "delivery/engine/wire.py",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from delivery.engine import bodies, headers, quoted
+from delivery.return_path import way_out
 from delivery.templating import Compiled, Filler, fill_line
 from delivery.tokens import Tokens
 
@@ -184,7 +185,10 @@ class Composer:
             fields.append((b"Reply-To", headers.address_list([letter.reply_to], used=10)))
         if letter.batch:
             if unsubscribe:
-                fields.append((b"List-Unsubscribe", b"<%s>" % headers.token(unsubscribe, 900)))
+                # Both ways (RFC 2369), the quicker one first; only that can be one-click (RFC 8058 §3.1).
+                by_mail = f"mailto:{way_out(unsubscribe.rpartition('/')[2], domain)}?subject=unsubscribe"
+                ways = headers.token(unsubscribe, 900), headers.token(by_mail, 900)
+                fields.append((b"List-Unsubscribe", b"<%s>,\r\n <%s>" % ways))
                 fields.append((b"List-Unsubscribe-Post", _ONE_CLICK))
             if letter.list_id:
                 fields.append((b"List-Id", b"<%s>" % headers.token(letter.list_id)))

@@ -24,6 +24,7 @@ from delivery.engine.dkim import Signer
 from delivery.engine.lane import Ready
 from delivery.engine.types import Hop
 from delivery.models import HeldBy, SenderDomain, Task, TemplateVersion
+from delivery.return_path import return_path
 from delivery.schedule import SendWindow
 from delivery.services import dkim_keys, relays
 from delivery.tokens import Tokens
@@ -115,7 +116,7 @@ class Store:
         token = self.tokens.bounce(one.message_id)
         domain = one.sender.rpartition("@")[2]
         return Ready(
-            f"b+{token}@bounce.{domain}",
+            return_path(token, domain),
             one.recipient,
             composed.as_bytes(signature),
             composed.smtputf8,

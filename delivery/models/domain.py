@@ -7,6 +7,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from delivery.return_path import bounce_host
+
 
 class SenderDomain(models.Model):
     """A domain that mail is sent from. Its name never changes: records, addresses and messages hang on it."""
@@ -45,7 +47,7 @@ class SenderDomain(models.Model):
     @property
     def bounce_host(self) -> str:
         """Where bounces of this domain go: the host part of its envelope senders."""
-        return f"bounce.{self.name}"
+        return bounce_host(self.name)
 
 
 class DkimKey(models.Model):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from delivery.dns import Answer
+from delivery.return_path import bounce_host
 
 MATCHES, MISSING, DIFFERS, SEVERAL, NOT_SET, NO_ANSWER = (
     "matches",
@@ -51,7 +52,7 @@ def wanted_records(
     aligns with the domain (RFC 7489 §3.1.2).
     """
     spf = spf_record(sending_ips, mail_host)
-    bounce = f"bounce.{name}"
+    bounce = bounce_host(name)
     found = [
         Wanted("dkim", "TXT", dkim_host(selector, name), dkim_record(public_key), True),
         Wanted("bounce_mx", "MX", bounce, f"10 {mail_host}", True),

@@ -8,6 +8,8 @@ line.py        the transport of one connection, and how long its answers take
 record.py      what was accepted and refused, in append-only files apart from the database
 smtp.py        the SMTP server: a plain asyncio protocol, and a stern reader of what it is sent
 post.py        what all connections share
+letters.py     the mails that come back from an address, as servers in the world write them: pure
+returns.py     bringing them back, by SMTP and HTTP
 message.py     a mail as it came over the wire: pure
 tls.py         a self-made certificate, when STARTTLS is asked for
 zone.py        the DNS zone: built-in names, and those published in `zone.json`

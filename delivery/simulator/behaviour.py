@@ -35,6 +35,9 @@ class Answer:
         return f"{self.code} {self.enhanced} {text}" if self.enhanced else f"{self.code} {text}"
 
 
+Feedback = Literal["", "bounce", "complaint", "unsubscription", "reply"]
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """One address of the simulator: what it does, for the server and for the page that lists it."""
@@ -47,7 +50,8 @@ class Behaviour:
     answer: Answer | None = None  # None: it accepts
     times: int = 0  # how often `answer` comes before mail is accepted; 0: always
     wait: float = 0.0  # seconds that must have passed since it was first put off
-    feedback: Literal["", "bounce", "complaint", "unsubscription", "reply"] = ""  # what comes back after the 250
+    feedback: Feedback = ""  # what comes back after the 250
+    returned: Answer | None = None  # why, where a bounce mail comes back
 
     def address(self, domain: str) -> str:
         return f"{self.local}@{domain}"
@@ -98,12 +102,14 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         _("Accepts the mail, then returns it: refused by policy (5.7.1)"),
         ("soft_bounce", "rejected"),
         feedback="bounce",
+        returned=Answer(550, "5.7.1", "<{recipient}>: Message refused by the recipient's policy"),
     ),
     Behaviour(
         "bouncelater",
         _("Accepts the mail, then returns it: the mailbox does not exist (5.1.1)"),
         ("soft_bounce", "not_exist"),
         feedback="bounce",
+        returned=Answer(550, "5.1.1", "<{recipient}>: Recipient address rejected: user unknown"),
     ),
     Behaviour(
         "complaint", _("Accepts the mail, then reports it as spam (ARF)"), ("delivered", ""), feedback="complaint"
@@ -217,6 +223,11 @@ class Mailboxes:
         self.clock = clock
         # How often an address was put off, and when it first was.
         self._deferred: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def comes_back(self, recipient: str) -> Behaviour | None:
+        """The behaviour of an address from which something comes back once it has accepted a mail."""
+        behaviour = self._behaviour(recipient)
+        return behaviour if behaviour is not None and behaviour.feedback else None
 
     def _behaviour(self, recipient: str) -> Behaviour | None:
         local, _at, domain = recipient.rpartition("@")

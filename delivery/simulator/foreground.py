@@ -21,6 +21,7 @@ def add_arguments(
     domain: str = "simulator.test",
     smtp_port: int = 0,
     dns_port: int = 0,
+    feedback_port: int = 0,
 ) -> None:
     """The options of both commands, with their defaults."""
     parser.add_argument("--dir", type=Path, default=directory, required=directory is None, help="where its files are")
@@ -28,6 +29,9 @@ def add_arguments(
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
     parser.add_argument("--smtp-port", type=int, default=smtp_port, help="0: any free port")
     parser.add_argument("--dns-port", type=int, default=dns_port, help="UDP and TCP; 0: any free port")
+    parser.add_argument(
+        "--feedback-port", type=int, default=feedback_port, help="where bounce mails are brought; 0: nowhere"
+    )
     parser.add_argument("--keep", action="store_true", help="keep each mail whole under DIR/mail")
     parser.add_argument("--tls", action="store_true", help="offer STARTTLS with a certificate of its own")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="milliseconds before each answer: a round trip")
@@ -46,6 +50,7 @@ def run(
     tls: bool,
     latency_ms: float = 0.0,
     limits: str = "",
+    feedback_port: int = 0,
     until_eof: bool = False,
     out: TextIO = sys.stdout,
 ) -> None:
@@ -60,6 +65,7 @@ def run(
         tls=tls,
         latency=latency_ms / 1000,
         limits=parse_limits(limits) if limits else None,
+        feedback_port=feedback_port,
     )
     asyncio.run(_live(simulator, until_eof, out))
 

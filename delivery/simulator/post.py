@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from delivery.simulator.behaviour import Mailboxes
+from delivery.simulator.letters import RETURNED_BYTES, Returned
 from delivery.simulator.moods import Mood
 from delivery.simulator.record import Recorder
+from delivery.simulator.returns import Returns
 from delivery.simulator.tally import Tally
 
 
@@ -44,6 +46,7 @@ class Post:
     recorder: Recorder
     options: Options
     tally: Tally
+    returns: Returns
     sessions: set[Connection] = field(default_factory=set)
     # One buffer for all connections of a loop: what is read is copied out before the loop reads again, and a fresh one
     # for each reading would take longer than the reading.
@@ -59,6 +62,13 @@ class Post:
         """Names a mail, differently over all runs."""
         self.mails += 1
         return f"{self.run:x}.{self.mails:x}"
+
+    def bring_back(self, recipient: str, sender: str, mail: bytes, queue_id: str) -> None:
+        """This recipient of an accepted mail may have something to say to it."""
+        if (behaviour := self.mailboxes.comes_back(recipient)) is not None:
+            beginning = mail[:RETURNED_BYTES]
+            of = Returned(recipient, sender, beginning, queue_id, self.options.name, time.time())
+            self.returns.put(behaviour, of)
 
     def close_idle(self, now: float) -> None:
         """Close what has been silent for too long; `now` is the loop's time."""

@@ -1,8 +1,9 @@
 """The simulator's own record of what it accepted and refused, apart from any database.
 
-Two append-only files in the simulator's directory: `accepted.log` and `refused.log` (deferrals stand there too), one
-line for each recipient, its fields separated by tabs. A line is handed to the kernel before the reply is sent, so it
-outlives the process, and a 250 that a client has read is always on record.
+Append-only files in the simulator's directory: `accepted.log` and `refused.log` (deferrals stand there too), one line
+for each recipient, its fields separated by tabs. A line is handed to the kernel before the reply is sent, so it
+outlives the process, and a 250 that a client has read is always on record. `returned.log` has a line for everything
+that came back from an address afterwards, or could not be brought.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from delivery.simulator.tally import PEAKS
 
 ACCEPTED = "accepted.log"
 REFUSED = "refused.log"
+RETURNED = "returned.log"
 MAIL = "mail"  # directory of mails kept whole
 UNSAID = " (not said: hung up after the final dot)"  # ends the reply of an acceptance that the client never heard
 ROTATE_BYTES = 200 * 2**20
 _FIELDS = 10
+_GIVEN_FIELDS = 8
 _CONTROLS = dict.fromkeys((*range(32), 127, 0x85, 0x2028, 0x2029))
 
 Outcome = Literal["accepted", "deferred", "refused"]
@@ -63,6 +66,24 @@ class Record:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What came back from one recipient of an accepted mail."""
+
+    time: float  # wall clock, seconds
+    outcome: str  # given or failed
+    kind: str  # bounce, complaint, unsubscription or reply
+    shape: str  # one of letters.SHAPES
+    recipient: str
+    message_id: str  # of the mail, with its brackets
+    to: str  # the address or URL that it went to
+    reply: str  # the answer, or why it could not be brought
+
+    def line(self) -> str:
+        texts = (self.outcome, self.kind, self.shape, self.recipient, self.message_id, self.to, self.reply)
+        return "\t".join([f"{self.time:.6f}", *map(clean, texts)])
+
+
 def clean(text: str) -> str:
     """`text` without control characters and line ends of any kind: it must not end a field or a line."""
     # isprintable is the quick way out: nearly every address and reply passes.
@@ -81,6 +102,7 @@ class Recorder:
         self._accepted = _open(directory / ACCEPTED, rotate)
         self._refused = _open(directory / REFUSED, rotate)
         self._peaks = _open(directory / PEAKS, rotate)
+        self._returned = _open(directory / RETURNED, rotate)
 
     def write(self, accepted: list[str], refused: list[str]) -> None:
         """Append lines (without their ends). Raises OSError where the disk does not take them."""
@@ -92,6 +114,10 @@ class Recorder:
     def write_peaks(self, lines: list[str]) -> None:
         """Append lines of the tally."""
         _append(self._peaks, lines)
+
+    def write_returned(self, lines: list[str]) -> None:
+        """Append lines of what came back."""
+        _append(self._returned, lines)
 
     def keep(self, queue_id: str, mail: bytes) -> None:
         """Keep a mail whole as `mail/QUEUE_ID.eml`, complete or not at all."""
@@ -105,6 +131,7 @@ class Recorder:
         os.close(self._accepted)
         os.close(self._refused)
         os.close(self._peaks)
+        os.close(self._returned)
 
 
 def _open(path: Path, rotate: int) -> int:
@@ -139,6 +166,32 @@ def read(path: Path, since: int = 0) -> Iterator[Record]:
     A line that is not complete yet is left for the next reading, a torn one is passed over. A file shorter than
     `since` was rotated and is read from its start; one that does not exist has no records.
     """
+    for fields in _rows(path, since):
+        if len(fields) != _FIELDS or fields[1] not in ("accepted", "deferred", "refused"):
+            continue
+        time, outcome, recipient, sender, message_id, size, client, queue_id, number, reply = fields
+        yield Record(
+            float(time),
+            outcome,  # type: ignore[arg-type]  # checked above
+            recipient,
+            sender,
+            message_id,
+            int(size),
+            client,
+            queue_id,
+            number,
+            reply,
+        )
+
+
+def read_returned(path: Path, since: int = 0) -> Iterator[Given]:
+    """What came back, oldest first, as `read`."""
+    for fields in _rows(path, since):
+        if len(fields) == _GIVEN_FIELDS and fields[1] in ("given", "failed"):
+            yield Given(float(fields[0]), *fields[1:])
+
+
+def _rows(path: Path, since: int) -> Iterator[list[str]]:
     try:
         file = open(path, "rb")
     except FileNotFoundError:
@@ -149,22 +202,7 @@ def read(path: Path, since: int = 0) -> Iterator[Record]:
         for line in file:
             if not line.endswith(b"\n"):
                 return
-            fields = line[:-1].decode("utf-8", "surrogateescape").split("\t")
-            if len(fields) != _FIELDS or fields[1] not in ("accepted", "deferred", "refused"):
-                continue
-            time, outcome, recipient, sender, message_id, size, client, queue_id, number, reply = fields
-            yield Record(
-                float(time),
-                outcome,  # type: ignore[arg-type]  # checked above
-                recipient,
-                sender,
-                message_id,
-                int(size),
-                client,
-                queue_id,
-                number,
-                reply,
-            )
+            yield line[:-1].decode("utf-8", "surrogateescape").split("\t")
 
 
 def kept(directory: Path, record: Record) -> bytes:

@@ -21,6 +21,7 @@ from delivery.simulator.behaviour import Mailboxes
 from delivery.simulator.dns import TCP, UDP, Answerer
 from delivery.simulator.moods import MOODS, with_limits
 from delivery.simulator.post import Options, Post
+from delivery.simulator.returns import DELAY_SECONDS, Returns
 from delivery.simulator.smtp import Session
 from delivery.simulator.tls import server_context
 from delivery.simulator.zone import Zone, ZoneFile
@@ -33,6 +34,7 @@ class Simulator:
     """The outside world in this process. Ports of 0 are chosen by the system; `smtp_port`, `dns_port` then say which.
 
     `directory` keeps the record, published DNS records, and (with `keep`) mails whole; `tls` offers STARTTLS.
+    `feedback_port`: where the hosts of the zone take the mail that comes back; 0: nothing comes back by mail.
     `latency`: seconds before each answer. `limits`: connections and messages a second of `limited.moods.test`.
     Servers with moods listen where the system has their loopback addresses (Linux has all of them).
     Raises ValueError for a `host` that is not a loopback address: it takes mail for everyone, and must not be reached.
@@ -52,12 +54,15 @@ class Simulator:
         idle: float = 300.0,
         latency: float = 0.0,
         limits: tuple[int, int] | None = None,
+        feedback_port: int = 0,
+        feedback_delay: float = DELAY_SECONDS,
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"The simulator listens on loopback addresses only, not on {host!r}.")
         self.directory = directory
         self.host = host
         self.smtp_port = smtp_port
+        self.feedback_port, self.feedback_delay = feedback_port, feedback_delay
         self.dns_port = dns_port
         moods = [mood for mood in (with_limits(MOODS, *limits) if limits else MOODS) if _is_there(mood.host)]
         self.zone = Zone(domain, directory, host, {mood.domain: mood.host for mood in moods})
@@ -98,6 +103,14 @@ class Simulator:
         return list(record.read(self.refused_log, since))
 
     @property
+    def returned_log(self) -> Path:
+        return self.directory / record.RETURNED
+
+    def returned(self, since: int = 0) -> list[record.Given]:
+        """The record of what came back from a mark on."""
+        return list(record.read_returned(self.returned_log, since))
+
+    @property
     def peaks(self) -> dict[tuple[str, str], tally.Peak]:
         """The most that each client IP did to each group, since the start."""
         return self.post.tally.peaks()
@@ -117,7 +130,8 @@ class Simulator:
         """Listen. Raises OSError where a port is taken; nothing is left open then."""
         loop = asyncio.get_running_loop()
         recorder = record.Recorder(self.directory)
-        self.post = Post(self.mailboxes, recorder, self.options, tally.Tally(recorder.write_peaks))
+        returns = Returns(self.zone, self.feedback_port, recorder.write_returned, delay=self.feedback_delay)
+        self.post = Post(self.mailboxes, recorder, self.options, tally.Tally(recorder.write_peaks), returns)
         try:
             await self._start_dns(loop)
             try:
@@ -129,6 +143,7 @@ class Simulator:
         except OSError:
             self.post.recorder.close()
             raise
+        self.post.returns.start()
         self._sweeper = loop.create_task(self._sweep())
 
     async def _start_smtp(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -174,6 +189,7 @@ class Simulator:
         self._tcp.close()
         self._udp.close()
         self.post.close()
+        await self.post.returns.stop()
         for connection in tuple(self._dns_connections):
             connection.close()
         await asyncio.gather(self._sweeper, return_exceptions=True)

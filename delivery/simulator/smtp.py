@@ -380,6 +380,7 @@ class Session(Visit):
                 self.post.recorder.keep(queue_id, body)
             for recipient in self.recipients:
                 self.accepted.append(self._record("accepted", recipient, reply, size, ids, queue_id))
+                self.post.bring_back(recipient, self.sender or "", body, queue_id)
         if not self.rude:
             self.out.append(reply)
 

@@ -65,8 +65,11 @@ def test_a_regular_mail_has_the_usual_headers_once_each() -> None:
 
 def test_batch_mail_can_be_left_with_one_click() -> None:
     message = parsed(letter(batch=True, list_id="group-7.example.com", feedback_id="12:3:batch:posthorn"))
-    url = message["List-Unsubscribe"].removeprefix("<https://t.example/u/").removesuffix(">")
-    assert TOKENS.read_unsubscribe(url) == 123
+    url, by_mail = message["List-Unsubscribe"].split(", ")
+    assert TOKENS.read_unsubscribe(url.removeprefix("<https://t.example/u/").removesuffix(">")) == 123
+    address = by_mail.removeprefix("<mailto:").removesuffix("?subject=unsubscribe>")
+    assert address == f"u+{TOKENS.unsubscribe(123)}@bounce.example.com"
+    assert len(address.partition("@")[0]) <= 64
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert message["List-Id"] == "<group-7.example.com>"
     assert message["Feedback-ID"] == "12:3:batch:posthorn"

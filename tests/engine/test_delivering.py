@@ -105,7 +105,7 @@ def check_batch_mail(record: Record, raw: bytes, task_id: int) -> None:
     assert mail["Date"].datetime is not None
     assert mail["MIME-Version"] == "1.0"
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    unsubscribe = mail["List-Unsubscribe"].strip("<>")
+    unsubscribe = mail["List-Unsubscribe"].partition(",")[0].strip("<>")
     assert unsubscribe.startswith(settings.PUBLIC_URL)
     tokens = Tokens(settings.TOKEN_KEYS)
     assert tokens.read_unsubscribe(unsubscribe.rpartition("/")[2]) == message.pk

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
+from delivery import return_path as paths
 from delivery.models import Message
 from tracking.feedback.listener import Listener
 from tracking.links import tokens
@@ -18,16 +19,16 @@ from tracking.links import tokens
 
 def return_path(message: Message) -> str:
     """Where bounce mails about this message go."""
-    return f"b+{tokens().bounce(message.pk)}@{bounce_host(message)}"
+    return paths.return_path(tokens().bounce(message.pk), message.sender.rpartition("@")[2])
 
 
 def way_out(message: Message) -> str:
     """Where a mail that unsubscribes its recipient goes."""
-    return f"u+{tokens().unsubscribe(message.pk)}@{bounce_host(message)}"
+    return paths.way_out(tokens().unsubscribe(message.pk), message.sender.rpartition("@")[2])
 
 
 def bounce_host(message: Message) -> str:
-    return f"bounce.{message.sender.rpartition('@')[2]}"
+    return paths.bounce_host(message.sender.rpartition("@")[2])
 
 
 def report(

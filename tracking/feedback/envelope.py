@@ -11,9 +11,9 @@ from typing import Literal
 from django.conf import settings
 
 from delivery.models import SenderDomain
+from delivery.return_path import BOUNCE, REPORTS, UNSUBSCRIBE
 from tracking.links import tokens
 
-BOUNCE, UNSUBSCRIBE, REPORTS = "b+", "u+", "fbl"
 # How much of a mail's head is looked at.
 HEAD_BYTES = 64 * 1024
 # Header fields in which MTAs leave the address that a mail was sent to, the surest first.
@@ -32,7 +32,7 @@ def identify(address: str) -> Ours | None:
     """What this address is for, at whatever host; None where it is not ours, or its token is forged."""
     local = address.rpartition("@")[0]
     # A return path may change its case on the way; the token of an unsubscription may not.
-    prefix, token = local[:2].lower(), local[2:]
+    prefix, token = local[: len(BOUNCE)].lower(), local[len(BOUNCE) :]
     if prefix == BOUNCE and (message_id := tokens().read_bounce(token)) is not None:
         return Ours("bounce", message_id)
     if prefix == UNSUBSCRIBE and (message_id := tokens().read_unsubscribe(token)) is not None:

@@ -22,11 +22,13 @@ class Command(BaseCommand):
             domain=settings.SIMULATOR_DOMAIN,
             smtp_port=settings.SIMULATOR_SMTP_PORT,
             dns_port=settings.SIMULATOR_DNS_PORT,
+            feedback_port=settings.FEEDBACK_PORT,
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        names = ("dir", "domain", "host", "smtp_port", "dns_port", "keep", "tls", "latency_ms", "limits", "until_eof")
+        names = ("dir", "domain", "host", "smtp_port", "dns_port", "feedback_port")
+        more = ("keep", "tls", "latency_ms", "limits", "until_eof")
         try:
-            foreground.run(**{name: options[name] for name in names})
+            foreground.run(**{name: options[name] for name in (*names, *more)})
         except (ValueError, OSError) as error:
             raise CommandError(str(error)) from error

@@ -172,7 +172,9 @@ def _headless(headers: Headers, body: bytes) -> bool:
     """Parts, but no header that says so: it was lost on the way."""
     if "content-type" in headers or not (first := _FIRST_DELIMITER.search(body, 0, 2000)):
         return False
-    return b"\ncontent-type:" in body[first.start() : first.start() + 4000].lower()
+    before, after = body[: first.start()].lower(), body[first.start() : first.start() + 4000].lower()
+    # Below the copy of a mail, whose headers are part of what is said, the parts are that mail's.
+    return b"\ncontent-type:" in after and b"\ncontent-type:" not in before
 
 
 def _pieces(body: bytes, boundary: bytes) -> Iterator[bytes]:
