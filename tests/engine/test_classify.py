@@ -74,7 +74,8 @@ def test_replies_of_many_servers_are_read_as_their_labels_say():
     """Written down before the rules were changed for them; the parts show how well rules do on what they don't know.
 
     "tuned" was worked with: 87 % before. "unseen" was not: 85 % before, 89 % after (96 % with what is fair too).
-    "fresh" came last: 83 % with the old rules, 86 % (94 %) with the new ones, before anything was done for it.
+    "fresh" came later: 83 % with the old rules, 86 % (94 %) with the new ones, before anything was done for it.
+    "later" and "last" likewise: 88 % (96 %) and 85 % (95 %) when they were written down.
     """
     reasons = {concept: value.split() for key, value in CONCEPTS.items() for concept in key.split()}
     rows = [json.loads(line) for line in HELD_OUT.read_text(encoding="utf-8").splitlines()]

@@ -56,13 +56,20 @@ def read(raw: bytes, *, envelope_to: str = "", envelope_from: str | None = None)
         kind, returned = _told(mail, prose, text, envelope_from)
     return Feedback(
         type=kind,
-        recipients=tuple(returned[:RECIPIENTS_MAX]),
+        recipients=_each_once(returned),
         tokens=ours.tokens(envelope_to, fields, raw),
         links=ours.links(envelope_to, mail, raw),
         message_ids=ours.message_ids(mail, text.below),
         feedback_type=arf.feedback_type(fields) if complaint is not None else "",
         facts=_facts(mail, fields),
     )
+
+
+def _each_once(returned: list[Returned]) -> tuple[Returned, ...]:
+    found: dict[str, Returned] = {}
+    for one in returned:
+        found.setdefault(one.recipient.lower(), one)
+    return tuple(found.values())[:RECIPIENTS_MAX]
 
 
 def _reported(mail: Mail, text: Notice, statuses: list[Status]) -> tuple[Type, list[Returned]]:

@@ -67,7 +67,10 @@ def _character(match: re.Match[str]) -> str:
 
 def once(found: Iterable[str]) -> list[str]:
     """Each once, without regard to case, in their order."""
-    return list({address.lower(): address for address in reversed(list(found)) if address}.values())[::-1]
+    kept: dict[str, str] = {}
+    for address in filter(None, found):
+        kept.setdefault(address.lower(), address)
+    return list(kept.values())
 
 
 def nobody(address: str) -> bool:

@@ -11,7 +11,7 @@ from tracking.feedback.reading.mime import SIZE_MAX, Headers, Mail
 
 FOUND_MAX: Final = 20
 # A return path may come back wrapped (SRS0=…=b+TOKEN@, prvs=…=b+TOKEN@), quoted (b=2BTOKEN) and in capitals.
-_BOUNCE = re.compile(rb"(?<![a-z0-9])b(?:\+|=2b|%2b)([a-z2-7]{32})(?![a-z0-9])", re.IGNORECASE)
+_BOUNCE = re.compile(rb"(?<![A-Za-z0-9])[bB](?:\+|=2[bB]|%2[bB])([A-Za-z2-7]{32})(?![A-Za-z0-9])")
 _ENVELOPE_ID = re.compile(r"[a-z2-7]{32}", re.IGNORECASE)
 _LINK = re.compile(
     rb"(?:/|%2[Ff])u(?:/|%2[Ff])([A-Za-z0-9_-]{24})(?![\w-])|(?<![A-Za-z0-9])u(?:\+|=2[Bb]|%2[Bb])([A-Za-z0-9_-]{24})@"
