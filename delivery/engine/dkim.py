@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -74,6 +75,13 @@ def parse_headers(block: bytes) -> list[tuple[bytes, bytes]]:
     return fields
 
 
+@lru_cache(maxsize=256)
+def _signed_as(name: bytes) -> bytes:
+    """The header's name in canonical form, or nothing when it is not signed."""
+    name = name.lower()
+    return name if name in SIGNED or name.startswith(SIGNED_PREFIXES) else b""
+
+
 class Signer:
     """A domain's key, loaded once. Safe to share between threads."""
 
@@ -95,15 +103,15 @@ class Signer:
         """
         if isinstance(headers, bytes):
             headers = parse_headers(headers)
-        signed = [(name.lower(), value) for name, value in headers]
-        signed = [item for item in signed if item[0] in SIGNED or item[0].startswith(SIGNED_PREFIXES)]
-        signed.reverse()  # of several with one name the last is signed first (RFC 6376 §5.4.2)
-        lines = [name + b":" + relaxed_value(value) for name, value in signed]
+        names: list[bytes] = []
+        lines: list[bytes] = []
+        for written, value in reversed(headers):  # of several with one name the last is signed first (§5.4.2)
+            if name := _signed_as(written):
+                names.append(name)
+                lines.append(name + b":" + relaxed_value(value))
         body_hash = base64.b64encode(sha256(relaxed_body(body) if relaxed is None else relaxed).digest()).decode()
         # every "\r\n\t" is one blank to the verifier: what is signed is what is written, with the folds flattened
-        folded = (
-            f"{self._start}\r\n\tt={now}; h={self._list([name for name, _ in signed])};\r\n\tbh={body_hash};\r\n\tb="
-        )
+        folded = f"{self._start}\r\n\tt={now}; h={self._list(names)};\r\n\tbh={body_hash};\r\n\tb="
         lines.append(b"dkim-signature:" + folded.replace("\r\n\t", " ").encode())
         signature = self._key.sign(sha256(b"\r\n".join(lines)).digest(), _PADDING, _PREHASHED)
         text = base64.b64encode(signature).decode()

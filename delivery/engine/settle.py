@@ -86,7 +86,6 @@ def decide(
     """
     reply = exchange.reply.text[:REPLY_SHOWN]
     answered = claimed.answered or 400 <= exchange.reply.code < 500
-    expires_at = claimed.expires_at or retry.window_end(now, hours=retry_hours, simulator=simulator)
     done = Settled(claimed, Status.DELIVERED, last_reply=reply, verdict=verdict, exchange=exchange, answered=answered)
     if verdict.outcome == "delivered":
         done.status = Status.SENT if relayed else Status.DELIVERED
@@ -95,6 +94,7 @@ def decide(
         done.status, done.reason = Status.INVALID, verdict.reason or Reason.OTHER
         return done
     done.counts = not about_us
+    expires_at = claimed.expires_at or retry.window_end(now, hours=retry_hours, simulator=simulator)
     due = None if about_us else retry.next_attempt(claimed.attempts + 1, now, simulator=simulator)
     if (due or now) <= expires_at:
         done.status, done.due, done.expires_at = Status.SENDING, due, expires_at

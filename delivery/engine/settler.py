@@ -23,8 +23,9 @@ from delivery.engine.tally import Tally
 log = structlog.get_logger()
 T = TypeVar("T")
 
-SETTLE_AT_ONCE = 250
-SETTLE_SECONDS = 0.1
+# A batch is so many, or what has come in so long: what it costs is the transaction's more than the mails'.
+SETTLE_AT_ONCE = 500
+SETTLE_SECONDS = 0.25
 # Counts are written when their bucket of 5 seconds is over, this much later at most.
 COUNT_SECONDS = 1.0
 ORPHAN_SECONDS = 3.0
@@ -48,7 +49,10 @@ class Settler:
         self.worker = worker
         self.done = done
         self.pool = ThreadPoolExecutor(1, "settle")
-        self.results: asyncio.Queue[Settled] = asyncio.Queue()
+        self._results: list[Settled] = []
+        self._some, self._many, self._none_left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._unsettled = 0
+        self._closing = False
         self.report = Report()
         self.tally = Tally(worker)
 
@@ -70,7 +74,12 @@ class Settler:
             except OSError as error:
                 # A full disk takes the insurance away, not the mail.
                 log.error("journal_failed", error=str(error))
-        self.results.put_nowait(settled)
+        self._results.append(settled)
+        self._unsettled += 1
+        self._none_left.clear()
+        self._some.set()
+        if len(self._results) >= SETTLE_AT_ONCE:
+            self._many.set()
 
     def claimed(self, token: int) -> None:
         """Tell the journal what will be in hand, before it is: a kill in between must not leave it unknown. From any
@@ -82,11 +91,14 @@ class Settler:
 
     async def close(self, *, seconds: float) -> None:
         """Settle what is there, for so long."""
+        self._closing = True
+        self._many.set()
         try:
             async with asyncio.timeout(max(0.1, seconds)):
-                await self.results.join()
+                while self._unsettled:
+                    await self._none_left.wait()
         except TimeoutError:
-            log.error("unsettled_at_end", messages=self.results.qsize())
+            log.error("unsettled_at_end", messages=self._unsettled)
         self._task.cancel()
         self._looking.cancel()
         self._counting.cancel()
@@ -121,16 +133,22 @@ class Settler:
 
     async def _work(self) -> None:
         while True:
-            batch = [await self.results.get()]
+            await self._some.wait()
             try:
                 async with asyncio.timeout(SETTLE_SECONDS):
-                    while len(batch) < SETTLE_AT_ONCE:
-                        batch.append(await self.results.get())
+                    await self._many.wait()
             except TimeoutError:
                 pass
+            batch = self._results[:SETTLE_AT_ONCE]
+            del self._results[:SETTLE_AT_ONCE]
+            if not self._results:
+                self._some.clear()
+            if len(self._results) < SETTLE_AT_ONCE and not self._closing:
+                self._many.clear()
             await self._settle(batch)
-            for _one in batch:
-                self.results.task_done()
+            self._unsettled -= len(batch)
+            if not self._unsettled:
+                self._none_left.set()
             self.done(batch)
 
     async def _settle(self, batch: list[Settled]) -> None:
