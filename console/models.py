@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import zoneinfo
 from typing import Any, ClassVar
 
@@ -68,6 +69,16 @@ class Account(models.Model):
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(self.time_zone)
+
+    def stop_sending(self, *, by: str, now: dt.datetime) -> bool:
+        """Nothing goes out from now on. False when that was so already: who stopped it first stays named."""
+        rows = Account.objects.filter(pk=self.pk, sending_stopped_at=None)
+        return bool(rows.update(sending_stopped_at=now, sending_stopped_by=by[:150]))
+
+    def resume_sending(self) -> bool:
+        """True when it was stopped: then what was held is to be taken up again."""
+        rows = Account.objects.filter(pk=self.pk, sending_stopped_at__isnull=False)
+        return bool(rows.update(sending_stopped_at=None, sending_stopped_by=""))
 
 
 class ApiUser(models.Model):

@@ -70,9 +70,7 @@ def stop(request: HttpRequest) -> HttpResponse:
         return redirect("account")
     if confirmed(request, account.name):
         # Two at once: the first stays the one who stopped.
-        Account.objects.filter(pk=account.pk, sending_stopped_at=None).update(
-            sending_stopped_at=timezone.now(), sending_stopped_by=request.user.get_username()
-        )
+        account.stop_sending(by=request.user.get_username(), now=timezone.now())
         messages.success(request, _("All sending is stopped. What is on the wire now ends within seconds."))
         return redirect("account")
     second = request.method == "POST"
@@ -99,10 +97,7 @@ def resume(request: HttpRequest) -> HttpResponse:
     account = Account.current()
     if request.method == "POST":
         with transaction.atomic():
-            changed = Account.objects.filter(pk=account.pk, sending_stopped_at__isnull=False).update(
-                sending_stopped_at=None, sending_stopped_by=""
-            )
-            if changed:
+            if account.resume_sending():
                 transaction.on_commit(lambda: async_task("delivery.jobs.release", "account", cluster="jobs"))
         messages.success(request, _("Sending goes on. What was held is taken up again."))
         return redirect("account")
