@@ -12,7 +12,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connection, models
-from django.db.migrations import CreateModel
+from django.db.migrations import AddIndex, CreateModel
 from django.db.models.options import Options
 
 from console import ids
@@ -41,6 +41,47 @@ class CreatePartitionedModel(CreateModel):
         # Indexes on a parent are made on every partition that comes.
         for index in model._meta.indexes:
             schema_editor.add_index(model, index)
+
+
+class AddIndexToPartitions(AddIndex):
+    """AddIndex on a partitioned table in use: made partition by partition while rows are written, then joined.
+
+    The migration says `atomic = False`. One that was interrupted is run again: what it left half made is made anew.
+    """
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        quote, table = schema_editor.quote_name, model._meta.db_table
+        made = str(self.index.create_sql(model, schema_editor))
+        _head, on, rest = made.partition(f" ON {quote(table)} ")
+        if not on:
+            raise ValueError(f"cannot be made on partitions: {made}")
+        schema_editor.execute(f"CREATE INDEX IF NOT EXISTS {quote(self.index.name)} ON ONLY {quote(table)} {rest}")
+        for partition in _partitions(table):
+            name = f"{partition}_{self.index.name}"
+            if _half_made(name):
+                schema_editor.execute(f"DROP INDEX CONCURRENTLY {quote(name)}")
+            schema_editor.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {quote(name)} ON {quote(partition)} {rest}")
+            schema_editor.execute(f"ALTER INDEX {quote(self.index.name)} ATTACH PARTITION {quote(name)}")
+
+
+def _partitions(table: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+            "WHERE i.inhparent = %s::regclass ORDER BY c.relname",
+            [table],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _half_made(index: str) -> bool:
+    """Whether an index stands there that nothing uses: making it was interrupted."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid", [index])
+        return cursor.fetchone() is not None
 
 
 def partitioned_models() -> list[type[models.Model]]:

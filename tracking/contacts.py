@@ -72,11 +72,6 @@ def entries_of(address: Address) -> list[Entry]:
     return list(rows.order_by("list", "-latest_at")[:MAX_ENTRIES])
 
 
-def in_force(entry: Entry, now: dt.datetime) -> bool:
-    """Whether it stops mail."""
-    return entry.intercepted and not entry.is_over(now)
-
-
 def figures_of(address: Address) -> Figures:
     return Figures(
         **newest(address, MAX_COUNTED).aggregate(

@@ -49,7 +49,13 @@ class Event(models.Model):
     class Meta:
         verbose_name = _("event")
         ordering: ClassVar = ["-id"]
-        indexes: ClassVar = [models.Index(fields=["message_id", "id"], name="event_message")]
+        indexes: ClassVar = [
+            models.Index(fields=["message_id", "id"], name="event_message"),
+            # Counted by period. Opens and clicks are the most by far, and leave it alone.
+            models.Index(
+                fields=["kind", "id"], name="event_response", condition=models.Q(kind__in=["complaint", "unsubscribe"])
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.message_id}"

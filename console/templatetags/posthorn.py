@@ -100,13 +100,14 @@ def span(value: dt.timedelta | float | None) -> str:
 @register.filter
 def num(value: float | None, decimals: int = 0) -> SafeString | str:
     """1284 → 1,284; None → –."""
-    return DASH if value is None else number_format(value, decimals, force_grouping=True)
+    # Rounded here: number_format cuts off.
+    return DASH if value is None else number_format(round(value, decimals), decimals, force_grouping=True)
 
 
 @register.simple_tag
 def percent(part: float, whole: float, decimals: int = 1) -> str:
     """“97.2 %”, “–” of nothing."""
-    return f"{number_format(100 * part / whole, decimals)} %" if whole else "–"
+    return f"{number_format(round(100 * part / whole, decimals), decimals)} %" if whole else "–"
 
 
 @register.filter

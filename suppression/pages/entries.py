@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -15,6 +16,7 @@ from console.badges import Badge
 from console.filters import ChoiceFilter, DayFilter, FilterSet, ModelFilter, TextFilter
 from console.models import ApiUser
 from console.tables import AddressColumn, CodeColumn, Column, NumberColumn, StatusColumn, Table, TimeColumn
+from console.views import page_url
 from suppression import address
 from suppression.models import Entry, UnsubscribeReason
 
@@ -76,6 +78,11 @@ class EntryFilter(FilterSet):
         return rows.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), intercepted=value == "in_force")
 
 
+def _contact(entry: Entry) -> str:
+    """The page of the address, which the floor above has."""
+    return f"{page_url('contact')}?{urlencode({'address': entry.key})}"
+
+
 class KeyColumn(AddressColumn):
     """An address, or a domain that is blocked as a whole."""
 
@@ -123,7 +130,7 @@ REASONS = {"": _("Not given"), **dict(UnsubscribeReason.choices)}
 
 
 class EntryTable(Table):
-    address = KeyColumn(_("Address"), accessor="key", phone="m-a")
+    address = KeyColumn(_("Address"), accessor="key", phone="m-a", main=True, url=_contact)
     state = StatusColumn(_("State"), accessor="pk", badge=state, width="cw-9")
     domain = Column(_("Receiving domain"), muted=True, wide=True)
     api_user = ForColumn(_("API user"), accessor="pk", width="cw-7")

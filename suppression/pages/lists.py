@@ -221,6 +221,8 @@ def _page(kind: Kind) -> ListPage:
         section=Section.RESPONSE,
         order=kind.order,
         create=Button(label=gettext_lazy("Add"), page=kind.add_page, permission="suppression.add_entry"),
+        # Where what came back is counted: tracking has such a page of each list that mail feeds.
+        buttons=[Button(label=gettext_lazy("Counts"), page=f"{kind.name}-counts", icon="chart-bar")],
         actions=[
             *kind.actions,
             Action(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.utils import timezone
 
-from tests.samples import url_of
+from console import ids
+from suppression import services as suppression
+from tests.factories.sending import message
+from tests.samples import rows, url_of
 from tests.tracking.mail import send
 from tests.tracking.pictures import PNG
 from tracking import unsubscribing
 from tracking.links import tokens
-from tracking.models import UnsubscribePage
+from tracking.models import Event, UnsubscribePage
 from tracking.visitors import Visitor
 
 
@@ -48,3 +52,22 @@ def logo() -> dict[str, Any]:
         defaults={"logo": PNG, "logo_type": "image/png", "logo_width": 1, "logo_height": 1, "logo_digest": "a" * 32},
     )
     return {"digest": "a" * 32}
+
+
+@rows("spam-reports-counts", "unsubscriptions-counts", "bounced-counts")
+def came_back(n: int) -> None:
+    """Over the last days: to a few domains most, to many others some."""
+    now = timezone.now()
+    for number in range(n * 6):
+        domain = ("gmail.com", "gmail.com", "outlook.com", "qq.com", f"d{number}.example")[number % 5]
+        made = message(f"p{number}@{domain}", sender=f"a@{('news', 'shop', 'care')[number % 3]}.example.com")
+        for kind in ("complaint", "unsubscribe"):
+            Event.objects.create(
+                id=ids.new_id() - (number % 7 * 86_400_000 << ids.SHIFT),
+                message_id=made.pk,
+                sender_domain_id=made.sender_domain_id,
+                receiving_domain_id=made.receiving_domain_id,
+                kind=kind,
+            )
+        at = now - dt.timedelta(days=number % 7)
+        suppression.hard_bounces([suppression.HardBounce(made.recipient, False, made.pk, "550 5.1.1")], now=at)

@@ -190,8 +190,8 @@ def test_each_list_says_what_stops_mail_or_that_the_address_is_not_on_it(viewer:
 @pytest.mark.parametrize(
     ("fields", "badge"),
     [
-        ({"expires_at": NOW - dt.timedelta(days=1)}, "over"),
-        ({"intercepted": False, "expires_at": NOW + dt.timedelta(days=1)}, "not intercepted"),
+        ({"expires_at": NOW - dt.timedelta(days=1)}, "Expired"),
+        ({"intercepted": False, "expires_at": NOW + dt.timedelta(days=1)}, "Not intercepted"),
     ],
 )
 def test_what_is_over_or_let_through_is_shown_and_stops_nothing(viewer: Client, fields: Any, badge: str) -> None:

@@ -28,7 +28,8 @@ from delivery.models import Message
 from delivery.pages.email_status import MessageStatusColumn, Table, annotated, url_of_message
 from suppression import editing
 from suppression.address import Address, MalformedAddress, parse
-from suppression.models import Entry, UnsubscribeReason
+from suppression.models import Entry
+from suppression.pages.entries import IN_FORCE, REASONS, state
 from tracking import contacts
 from tracking.timeline import entry_of
 
@@ -104,13 +105,12 @@ def contact(request: HttpRequest) -> HttpResponse:
 def _around(request: HttpRequest) -> dict[str, Any]:
     """What the page shows beside the list: seven statements, however much there is."""
     address = parse(request.GET["address"])
-    now = timezone.now()
     entries = contacts.entries_of(address)
     newest = list(contacts.newest(address, contacts.MAX_MESSAGES).values_list("pk", flat=True))
     happened = contacts.events_of(newest)
     sources = [entry.message_id for entry in entries if entry.message_id is not None]
     subjects = contacts.subjects([*sources, *(event.message_id for event in happened)])
-    stops = [_stop(entry, subjects, now) for entry in entries]
+    stops = [_stop(entry, subjects) for entry in entries]
     standing = [stop for stop in stops if stop.in_force]
     missing = [_none(name) for name in LISTS if name not in {stop.list for stop in stops}]
     return {
@@ -128,17 +128,12 @@ def _around(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _stop(entry: Entry, subjects: dict[int, str], now: Any) -> Stop:
+def _stop(entry: Entry, subjects: dict[int, str]) -> Stop:
     label = Entry.List(entry.list).label
-    in_force = contacts.in_force(entry, now)
-    if in_force:
-        badge = Badge("bad", "ban", label)
-    elif entry.is_over(now):
-        badge = Badge("calm", "history", label, _("over"))
-    else:
-        badge = Badge("warn", "player-pause", label, _("not intercepted"))
+    stands = state(entry)
+    badge = Badge("bad", "ban", label) if stands is IN_FORCE else Badge(stands.tone, stands.icon, label, stands.word)
     subject = subjects.get(entry.message_id) if entry.message_id is not None else None
-    return Stop(entry.list, badge, entry, _reason(entry), subject, in_force)
+    return Stop(entry.list, badge, entry, _reason(entry), subject, stands is IN_FORCE)
 
 
 def _none(name: str) -> Stop:
@@ -146,10 +141,8 @@ def _none(name: str) -> Stop:
 
 
 def _reason(entry: Entry) -> str:
-    if entry.list == Entry.List.UNSUBSCRIPTION:
-        given = entry.reason
-        return str(UnsubscribeReason(given).label) if given in UnsubscribeReason.values else given or _("Not given")
-    return entry.reason
+    """As the lists say it."""
+    return str(REASONS.get(entry.reason, entry.reason)) if entry.list == Entry.List.UNSUBSCRIPTION else entry.reason
 
 
 def unblock(request: HttpRequest) -> HttpResponse:

@@ -1,0 +1,123 @@
+"""How many came back in a period, by day, sender domain and receiving domain. One statement, bounded.
+
+Complaints and unsubscriptions are counted by their events. A hard bounce of the session leaves none: bounced addresses
+are counted by the list, on the day of their latest hard bounce.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+from django.db.models import F, OuterRef, QuerySet, Subquery
+
+from console import ids
+from console.window import Window
+from delivery.models import Message, ReceivingDomain
+from suppression.models import Entry
+from tracking.models import Event
+
+# What is looked at, the newest first; of more it is said that there are more.
+MOST = 100_000
+# Domains named; the rest is added up.
+NAMED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`pk` is None of what has no domain: what was put on a list by hand, or whose message is no longer kept."""
+
+    name: str
+    count: int
+    pk: int | None = None
+
+
+@dataclass(slots=True)
+class Counted:
+    """`days` holds each day of the window, those without anything too. `rest_…`: in domains that are not named."""
+
+    total: int = 0
+    days: list[tuple[dt.date, int]] = field(default_factory=list)
+    sender_domains: list[Share] = field(default_factory=list)
+    receiving_domains: list[Share] = field(default_factory=list)
+
+    @property
+    def cut(self) -> bool:
+        """There were more than are counted."""
+        return self.total >= MOST
+
+    @property
+    def rest_of_receiving(self) -> int:
+        return self.total - sum(one.count for one in self.receiving_domains)
+
+    @property
+    def rest_of_sending(self) -> int:
+        return self.total - sum(one.count for one in self.sender_domains)
+
+
+def events(window: Window, kind: Event.Kind) -> QuerySet[Any]:
+    """The events of this kind, to be filtered and counted. By the index event_response of the window's partitions."""
+    return window.limit(Event.objects.filter(kind=kind)).order_by("-pk")
+
+
+def bounced(window: Window) -> QuerySet[Any]:
+    """The entries of the bounce list whose latest hard bounce was in the window, to be filtered and counted."""
+    rows = Entry.objects.filter(list=Entry.List.BOUNCE)
+    return window.limit(rows, "latest_at").order_by("-latest_at", "-pk")
+
+
+def counted(rows: QuerySet[Any], window: Window) -> Counted:
+    """Count what `events` or `bounced` gave, filtered or not, on the days of the window's zone."""
+    inner, params = _columns(rows)[:MOST].query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH found AS MATERIALIZED ({inner})
+            SELECT 1 AS which, (at AT TIME ZONE %s)::date AS day, NULL::bigint, NULL, count(*) FROM found GROUP BY day
+            UNION ALL (
+                SELECT 2, NULL, s.id, s.name, count(*) FROM found LEFT JOIN delivery_senderdomain s ON s.id = sender
+                GROUP BY s.id, s.name ORDER BY 5 DESC, s.name LIMIT %s
+            )
+            UNION ALL (
+                SELECT 3, NULL, r.id, r.name, count(*)
+                FROM found LEFT JOIN delivery_receivingdomain r ON r.id = receiving
+                GROUP BY r.id, r.name ORDER BY 5 DESC, r.name LIMIT %s
+            )
+            """,  # noqa: S608 (the inner query is Django's own)
+            [*params, window.zone.key, NAMED, NAMED],
+        )
+        return _sorted(cursor.fetchall(), window)
+
+
+def _columns(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """(at, sender, receiving) of events, or of entries."""
+    if rows.model is Event:
+        return rows.annotate(
+            at=ids.time_in_sql(), sender=F("sender_domain_id"), receiving=F("receiving_domain_id")
+        ).values("at", "sender", "receiving")
+    message = Message.objects.filter(pk=OuterRef("message_id"))
+    domain = ReceivingDomain.objects.filter(name=OuterRef("domain"))
+    return rows.annotate(
+        at=F("latest_at"),
+        sender=Subquery(message.values("sender_domain_id")[:1]),
+        receiving=Subquery(domain.values("pk")[:1]),
+    ).values("at", "sender", "receiving")
+
+
+def _sorted(found: list[tuple[int, dt.date | None, int | None, str | None, int]], window: Window) -> Counted:
+    made = Counted()
+    by_day: dict[dt.date, int] = {}
+    for which, day, domain, name, count in found:
+        if which == 1:
+            assert day is not None
+            by_day[day] = count
+            made.total += count
+        else:
+            shares = made.sender_domains if which == 2 else made.receiving_domains
+            shares.append(Share(name or "", count, domain))
+    first, last = window.first.date(), (window.last - dt.timedelta(minutes=1)).date()
+    days = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
+    made.days = [(day, by_day.get(day, 0)) for day in days]
+    return made
