@@ -30,11 +30,11 @@ from console import roles
 from console.management.commands.serve import ask_to_stop, default_parts, prepare
 from console.models import Account, User
 from console.supervisor import Supervisor
-from delivery.models import Message, RecipientGroup, SenderAddress, SenderDomain, Status, Task, Template
+from delivery.management.agreement import Agreement, Marks, settle_down
+from delivery.models import Message, RecipientGroup, SenderAddress, SenderDomain, Task, Template
 from delivery.models.status import FINAL
 from delivery.services import domains, recipients, tasks, templates
 from delivery.services.recipient_files import read_recipients
-from delivery.simulator import record
 from delivery.simulator.behaviour import MOODY
 from delivery.simulator.moods import MOODS
 
@@ -42,7 +42,16 @@ DOMAIN = "news.posthorn.test"
 GIVE_UP_SECONDS = 600
 STANDARD_ERROR = 2
 # Share of each simulator address in a demo batch, in per cent.
-MIX = {"success": 82, "bounce": 5, "spam": 2, "blocked": 2, "rejected": 2, "deferred": 4, "full": 3}
+MIX = {
+    "success": 66, "bounce": 5, "spam": 2, "blocked": 2, "rejected": 2, "deferred": 4, "full": 3, "softbounce": 3,
+    "bouncelater": 3, "complaint": 3, "unsubscribe": 2, "unsubscribe+mailto": 1, "ooto": 3, "suppressionlist": 1,
+}
+KINDS = {
+    "bounce": "bounce mails", "complaint": "complaints", "reply": "automatic replies",
+    "unsubscription": "unsubscriptions",
+}
+# For what comes back once all is sent.
+RETURN_SECONDS = 90
 # The same with --weather rough: addresses and whole servers with moods beside them.
 USUAL = 50
 NAMES = ("Mio", "Léa", "João", "さくら", "Anna", "Kemi", "Wei", "Noor", "Peter", "Zoë")
@@ -162,7 +171,8 @@ class Command(BaseCommand):
         mix = addresses(rough)
         for number, (local, domain) in enumerate(chooser.choices(list(mix), list(mix.values()), k=count)):
             name = chooser.choice(NAMES)
-            address = f"{local}+{run}-{number}@{domain}"
+            # Fresh labels each time: nobody is on a list yet.
+            address = f"{local}{'-' if '+' in local else '+'}{run}-{number}@{domain}"
             writer.writerow([address, name, chooser.choice(("sand", "sea", "moss & fern")), f"c{number:05d}"])
         group = RecipientGroup.objects.create(name=f"Demo {timezone.localtime():%Y-%m-%d %H:%M} {run}")
         data = text.getvalue().encode()
@@ -176,8 +186,7 @@ class Command(BaseCommand):
         sender, template = self.sender(), self.template()
         run = secrets.token_hex(3)
         group = self.group(count, run, rough)
-        accepted_log = settings.SIMULATOR_DIR / record.ACCEPTED
-        since = record.position(accepted_log)
+        since = Marks.now(settings.SIMULATOR_DIR)
         started = time.monotonic()
         task = tasks.create_task(
             tasks.NewTask(
@@ -192,32 +201,28 @@ class Command(BaseCommand):
         self.say(f"Sending to {group.size:,} recipients of the simulator …")
         counts = self.watch(task, group.size, supervisor)
         seconds = time.monotonic() - started
+        self.say("Waiting for what comes back: bounce mails, complaints, replies, unsubscriptions …")
+        found = settle_down(
+            task,
+            settings.SIMULATOR_DOMAIN,
+            settings.SIMULATOR_DIR,
+            f"{run}-",
+            since,
+            seconds=RETURN_SECONDS,
+            over=lambda: supervisor.stopping,
+        )
+        counts = tasks.counts_of([task.pk])[task.pk]
+        outcome: Counter[tuple[str, str]] = Counter(
+            Message.objects.filter(task_id=task.pk).values_list("status", "reason")
+        )
         reasons: Counter[str] = Counter()
-        outcome: Counter[tuple[str, str]] = Counter()
-        delivered: Counter[str] = Counter()
-        for status, reason, recipient in Message.objects.filter(task_id=task.pk).values_list(
-            "status", "reason", "recipient"
-        ):
-            outcome[status, reason] += 1
+        for (_status, reason), count in outcome.items():
             if reason:
-                reasons[reason] += 1
-            if status == Status.DELIVERED:
-                delivered[recipient.lower()] += 1
-        ours = [one for one in record.read(accepted_log, since) if f"+{run}-" in one.recipient]
-        taken = Counter(one.recipient.lower() for one in ours if not one.unsaid)
-        unsaid = sum(one.unsaid for one in ours)
+                reasons[reason] += count
         final = sum(count for status, count in counts.items() if status in FINAL)
-        agreed = final == group.size == sum(outcome.values()) and taken == delivered
+        agreed = final == group.size == sum(outcome.values()) and not found.differences
         self.table(outcome, group.size)
-        if taken == delivered:
-            self.say(
-                f"The simulator's own record agrees: {sum(taken.values()):,} mails accepted, none missed or doubled."
-            )
-            if unsaid:
-                self.say(f"Taken without a word, and so sent once more, as it must be: {unsaid:,}.")
-        else:
-            missing, doubled = delivered - taken, taken - delivered
-            self.say(f"The simulator's record DISAGREES: {len(missing)} missing, {len(doubled)} too many.")
+        self.returned(found)
         if show_json:
             by_status = {status: number for status, number in sorted(counts.items()) if number}
             result = {
@@ -227,7 +232,7 @@ class Command(BaseCommand):
                 "seconds": round(seconds, 2),
             }
             if rough:
-                result |= {"weather": "rough", "agreed": agreed, "doubled_unanswered": unsaid}
+                result |= {"weather": "rough", "agreed": agreed, "doubled_unanswered": found.unsaid}
             self.stdout.write(json.dumps(result))
         return agreed
 
@@ -263,6 +268,20 @@ class Command(BaseCommand):
             self.say(f"  {status:<14} {reason or '–':<14} {count:>8,}   {100 * count / max(1, size):5.1f} %")
         self.say("")
 
+    def returned(self, found: Agreement) -> None:
+        """What came back, and whether the simulator's record says the same as our rows."""
+        if found.returned:
+            kinds = ", ".join(f"{count:,} {KINDS[kind]}" for kind, count in found.returned.most_common())
+            self.say(f"Came back: {kinds}.\n")
+        if found.differences:
+            self.say(f"The simulator's record DISAGREES in {len(found.differences)} places:")
+            for text in found.differences[:10]:
+                self.say(f"  {text}")
+            return
+        self.say(f"The simulator's own record agrees: {found.accepted:,} mails accepted, none missed or doubled.")
+        if found.unsaid:
+            self.say(f"Taken without a word, and so sent once more, as it must be: {found.unsaid:,}.")
+
     def farewell(self, password: str | None) -> None:
         self.say(f"\nThe console runs at {settings.PUBLIC_URL}/")
         if password:
@@ -284,7 +303,7 @@ class Command(BaseCommand):
 
 
 def addresses(rough: bool) -> dict[tuple[str, str], float]:
-    """(local part, domain) of a demo's recipients → its weight."""
+    """(local part, domain) of a demo's recipients → its weight. A local part may have the beginning of its label."""
     usual = {(local, settings.SIMULATOR_DOMAIN): float(share) for local, share in MIX.items()}
     if not rough:
         return usual

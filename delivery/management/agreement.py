@@ -1,0 +1,103 @@
+"""Holding the rows of a demo's batch against what the simulator says that it did, recipient by recipient."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from delivery.models import Message, Status, Task
+from delivery.simulator import record
+from delivery.simulator.behaviour import Behaviour, behaviour_of
+from suppression import address
+from suppression.models import Entry
+
+# What comes back → the list that the address is on then.
+LISTS = {"complaint": Entry.List.SPAM_REPORT, "unsubscription": Entry.List.UNSUBSCRIPTION}
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far the simulator's record had come before the batch."""
+
+    accepted: int
+    returned: int
+
+    @classmethod
+    def now(cls, directory: Path) -> Marks:
+        return cls(record.position(directory / record.ACCEPTED), record.position(directory / record.RETURNED))
+
+
+@dataclass
+class Agreement:
+    """What was compared, and what differs, in words."""
+
+    accepted: int = 0
+    # Taken without a word, and so sent once more, as it must be.
+    unsaid: int = 0
+    # What came back, by kind.
+    returned: Counter[str] = field(default_factory=Counter)
+    differences: list[str] = field(default_factory=list)
+
+
+def settle_down(
+    task: Task, domain: str, directory: Path, run: str, since: Marks, *, seconds: float, over: Callable[[], bool]
+) -> Agreement:
+    """Compare until all that was promised has come back and everything agrees, or so long. `run` stands in every
+    address of the batch."""
+    give_up = time.monotonic() + seconds
+    while True:
+        found = compare(task, domain, directory, run, since)
+        if not found.differences or over() or time.monotonic() > give_up:
+            return found
+        time.sleep(0.3)
+
+
+def compare(task: Task, domain: str, directory: Path, run: str, since: Marks) -> Agreement:
+    accepted = [one for one in record.read(directory / record.ACCEPTED, since.accepted) if run in one.recipient]
+    back = {
+        one.recipient.lower(): one
+        for one in record.read_returned(directory / record.RETURNED, since.returned)
+        if run in one.recipient
+    }
+    taken = Counter(one.recipient.lower() for one in accepted if not one.unsaid)
+    found = Agreement(
+        sum(taken.values()), sum(one.unsaid for one in accepted), Counter(one.kind for one in back.values())
+    )
+    rows = {
+        recipient.lower(): (status, reason)
+        for recipient, status, reason in Message.objects.filter(task=task).values_list("recipient", "status", "reason")
+    }
+    came = {one for one, (status, _reason) in rows.items() if status == Status.DELIVERED}
+    returned = {one for one in taken if one in back and back[one].kind == "bounce"}
+    missing, doubled = came - taken.keys(), [one for one, count in taken.items() if count > 1]
+    found.differences += [f"{one}: said to be delivered, and the simulator has no such mail" for one in missing]
+    found.differences += [f"{one}: {taken[one]} mails" for one in doubled]
+    for one in taken:
+        behaviour = _behaviour(one, domain)
+        wanted = behaviour.ends if behaviour and one in returned else (Status.DELIVERED.value, "")
+        if rows.get(one) != wanted:
+            found.differences.append(f"{one}: {rows.get(one)}, not {wanted}")
+        if behaviour and behaviour.feedback and one not in back:
+            found.differences.append(f"{one}: its {behaviour.feedback} has not come back")
+    found.differences += [
+        f"{one}: {given.kind} not brought: {given.reply}" for one, given in back.items() if given.outcome != "given"
+    ]
+    found.differences += _lists(back)
+    return found
+
+
+def _lists(back: dict[str, record.Given]) -> list[str]:
+    """Whoever complained or unsubscribed, and is not on the list."""
+    wanted = {(address.key_of(one), LISTS[given.kind]) for one, given in back.items() if given.kind in LISTS}
+    listed = set(
+        Entry.objects.filter(key__in=[key for key, _list in wanted], list__in=LISTS.values()).values_list("key", "list")
+    )
+    return [f"{key}: not on the list {name}" for key, name in sorted(wanted - listed)]
+
+
+def _behaviour(recipient: str, domain: str) -> Behaviour | None:
+    local, _at, theirs = recipient.rpartition("@")
+    return behaviour_of(local) if theirs == domain else None
