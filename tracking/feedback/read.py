@@ -17,6 +17,7 @@ from tracking.feedback.reading.dsn import Status, report_in_text, reports
 from tracking.feedback.reading.mime import Headers, Mail, parse
 from tracking.feedback.reading.notice import Notice, notice
 from tracking.feedback.reading.second_opinion import failures
+from tracking.feedback.reading.told import Told
 from tracking.feedback.reading.verdict import reason
 from tracking.feedback.types import RECIPIENTS_MAX, Action, Feedback, Kind, Returned, Type
 
@@ -77,7 +78,8 @@ def _reported(mail: Mail, text: Notice, statuses: list[Status]) -> tuple[Type, l
     if len(statuses) == 1 and not statuses[0].recipient:
         statuses = [replace(statuses[0], recipient=one) for one in _people(mail, text, [])[:1]] or statuses
     people = [one.recipient for one in statuses if one.recipient]
-    returned = [_returned(text, one, people) for one in statuses]
+    told = Told(text, people)
+    returned = [_returned(told, one) for one in statuses]
     actions = {one.action for one in returned}
     if "failed" in actions:
         return "bounce", returned
@@ -89,8 +91,10 @@ def _reported(mail: Mail, text: Notice, statuses: list[Status]) -> tuple[Type, l
 def _told(mail: Mail, prose: str, text: Notice, envelope_from: str | None) -> tuple[Type, list[Returned]]:
     """A mail without a report: a notice in prose, an automatic answer, or something else."""
     headers = mail.headers
-    if told := sns.read(prose):
-        return told[0], [_returned(notice(""), one, []) if one.action else Returned(one.recipient) for one in told[1]]
+    if notification := sns.read(prose):
+        kind, statuses = notification
+        nothing = Told(Notice(()), ())
+        return kind, [_returned(nothing, one) if one.action else Returned(one.recipient) for one in statuses]
     if statuses := report_in_text(prose):
         return _reported(mail, text, statuses)
     system = kinds.from_a_mail_system(headers)
@@ -106,7 +110,8 @@ def _told(mail: Mail, prose: str, text: Notice, envelope_from: str | None) -> tu
     people = _people(mail, text, failed)
     late = kinds.delay(subject, prose)
     action: Action = "delayed" if late else "failed"
-    returned = [_returned(text, Status(one, action, "", ""), people) for one in people or [""]]
+    told = Told(text, people)
+    returned = [_returned(told, Status(one, action, "", "")) for one in people or [""]]
     return ("delay" if late else "bounce"), returned
 
 
@@ -121,13 +126,12 @@ def _people(mail: Mail, text: Notice, failed: list[str]) -> list[str]:
     return once(failures(mail.headers, text) or text.named(known) or addresses(original.text("to")))
 
 
-def _returned(text: Notice, one: Status, people: list[str]) -> Returned:
+def _returned(told: Told, one: Status) -> Returned:
     action = one.action or "failed"
     if action not in ("failed", "delayed"):
         return Returned(one.recipient, action, one.status, one.diagnostic)
-    others = frozenset(other.lower() for other in people if other.lower() != one.recipient.lower())
     said = filter(None, (one.diagnostic, one.category))
-    why = reason(chain(said, text.about(one.recipient, others)), text.around(one.recipient, others), one.status)
+    why = reason(chain(said, told.about(one.recipient)), told.around(one.recipient), one.status)
     kind: Kind = "temporary" if action == "delayed" else why.kind
     return Returned(one.recipient, action, why.status, why.diagnostic, kind, why.reason, why.rule)
 

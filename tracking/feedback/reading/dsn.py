@@ -19,6 +19,9 @@ TYPES: Final = ("message/delivery-status", "message/global-delivery-status", "te
 _GROUPS = re.compile(r"\n[ \t]*\n")
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _TYPE = re.compile(r"\s*[A-Za-z][\w-]{1,40}\s*;")  # "smtp;" (RFC 3464 §2.3.6)
+_TORN = re.compile(
+    r"\n(?![!-9;-~]{1,40}[ \t]*:)"
+)  # a line that is no field goes on with the one above, if not indented
 _OF_RECIPIENT: Final = ("final-recipient", "original-recipient", "x-actual-recipient")
 _FIELDS = re.compile(
     r"^[ \t>]{0,8}(?:final-recipient|original-recipient)[ \t]*:[^\n]*@[^\n]*\n", re.IGNORECASE | re.MULTILINE
@@ -75,7 +78,7 @@ def read_report(text: str) -> tuple[Headers, list[Status]]:
     whole: list[tuple[str, str]] = []
     groups: list[list[tuple[str, str]]] = []
     for group in _groups(text.strip("\n")):
-        fields = read_headers(group)
+        fields = read_headers(_TORN.sub(" ", group))
         if any(name in fields for name in _OF_RECIPIENT):
             groups.append(list(fields.fields))
         elif groups and "action" in fields and "action" not in Headers(groups[-1]):

@@ -9,7 +9,6 @@ its line, not the server.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -22,7 +21,6 @@ from tracking.feedback.types import RECIPIENTS_MAX
 LINES_MAX: Final = 800
 LINE_MAX: Final = 800  # characters
 QUOTED_MAX: Final = 100
-BLOCK_MAX: Final = 25  # lines about one recipient
 
 _ORIGINAL = words("original_follows", r"\W{0,12}{}")
 _OTHERS = words("others_addresses")
@@ -32,11 +30,8 @@ _HEADER = re.compile(r"(?:>\s?)?[A-Za-z][\w-]{1,40}:")
 _ALONE = re.compile(
     r"^[\s>*•·\-–—\"'<\[(\d.)]{0,12}(?:[^\s<>@]{1,40} ){0,4}?[\"'<\[]{0,2}"
     rf"(?P<address>{ADDRESS})[\"'>\])]{{0,3}}(?:\s?[<\[(]mailto:[^\s>\])]{{1,120}}[>\])])?\s{{0,8}}"
-    r"(?:$|:(?!\d)|\.\.\.|,?\s?$|\s-\s|\s{2,}|\t| on \w{3}, | \(|: )"
+    r"(?:$|:(?!\d)|\.\.\.|,?\s?$|\s-\s|\s{2,}|\t| on \w{3}, | [(\[]|: )"
 )
-_SERVER = re.compile(r"(?:^|[\s:(>\"'])[45]\d\d(?=[ \-]\S)|(?<![\d.])#?[45]\.\d{1,3}\.\d{1,3}(?![\d.])")
-_AFTER: Final = "\"'>])]:. \t"
-_TRANSCRIPT = re.compile(r"^\s{0,8}(?:<<<|received\s*>>>|remote host said:|reply:|response:|<--|s:)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,69 +60,8 @@ class Notice:
 
     def place(self, address: str) -> tuple[int, str]:
         """To sort by where it is named first."""
-        return next(iter(self._places(address)), LINES_MAX), address
-
-    def about(self, recipient: str, others: frozenset[str]) -> Iterator[str]:
-        """Texts in which the reason stands, the likeliest first. `others`: the further recipients, in lower case."""
-        places = self._places(recipient)
-        yield from filter(None, (self._transcript(at) for at in places))
-        blocks = [self._block(at, recipient.lower(), others) for at in places]
-        yield from (block for block in blocks if _SERVER.search(block))
-        if not others:
-            spoken = [at for at, line in enumerate(self.lines) if _SERVER.search(line)][:10]
-            yield from (self._paragraph(at) for at in spoken)
-        yield from filter(None, blocks)
-
-    def around(self, recipient: str, others: frozenset[str]) -> Iterator[str]:
-        """Texts in which it may stand."""
-        yield from (self._before(at) for at in self._places(recipient))
-        if not others:
-            yield " ".join(line.strip() for line in self.lines if line.strip())[:4000]
-
-    def _places(self, recipient: str) -> list[int]:
-        wanted = recipient.lower()
-        return [at for at, line in enumerate(self.lines) if wanted and wanted in line.lower()][:20]
-
-    def _transcript(self, at: int) -> str:
-        """`>>> RCPT TO:<a@example.com>`, `<<< 550 …`: what the server answered."""
-        if "rcpt" not in self.lines[at].lower():
-            return ""
-        answer: list[str] = []
-        for line in self.lines[at + 1 : at + 12]:
-            if _TRANSCRIPT.match(line) and (not answer or _SERVER.search(line)):
-                answer.append(re.sub(_TRANSCRIPT, "", line, count=1).strip())
-            elif answer:
-                break
-        return " ".join(answer)
-
-    def _block(self, at: int, wanted: str, others: frozenset[str]) -> str:
-        """From the address on, to the next recipient or the second empty line."""
-        line = self.lines[at]
-        words = [line[line.lower().find(wanted) + len(wanted) :].lstrip(_AFTER)]
-        if _SERVER.search(line[: line.lower().find(wanted)]):
-            words = [line]
-        empty = 0
-        for line in self.lines[at + 1 : at + BLOCK_MAX]:
-            lower = line.lower()
-            if any(other in lower for other in others if "@" in lower) and wanted not in lower:
-                break
-            if not line.strip():
-                empty += 1
-                if empty > (0 if any(map(str.strip, words)) and _SERVER.search(" ".join(words)) else 1):
-                    break
-            words.append(line.strip())
-        return " ".join(word.strip() for word in words if word.strip())
-
-    def _paragraph(self, at: int) -> str:
-        end = at + 1
-        while end < min(len(self.lines), at + 8) and self.lines[end].strip():
-            end += 1
-        return " ".join(line.strip() for line in self.lines[at:end])
-
-    def _before(self, at: int) -> str:
-        found = [line.strip() for line in islice(reversed(self.lines[max(0, at - 6) : at]), 6) if line.strip()]
-        line = self.lines[at]
-        return " ".join([*reversed(found[:3]), line.strip()])
+        wanted = address.lower()
+        return next((at for at, line in enumerate(self.lines) if wanted in line.lower()), LINES_MAX), address
 
 
 def notice(text: str) -> Notice:
