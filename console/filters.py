@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # Names of a list's own parameters: no filter may be called so.
 RESERVED = frozenset(
-    {"from", "to", "page", "size", "sort", "id", "all", "step", "count", "cols", "csrfmiddlewaretoken", "live"}
+    {"from", "to", "page", "after", "before", "size", "sort", "id", "all", "step", "count", "cols", "live"}
+    | {"csrfmiddlewaretoken"}
 )
 MAX_ID = (1 << 63) - 1
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console import registry
+from console import paging, registry
 from console.lists import DEFAULT_SIZE, SIZES, Action, Button, Listing, ListPage
 from console.tables import Table, can_be_hidden
 from console.window import PRESETS, Window
@@ -24,13 +24,8 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
     listing = page.resolve(request.GET, request.account.zone, timezone.now(), request)  # type: ignore[attr-defined]
     size = _number(request.GET.get("size"), DEFAULT_SIZE)
     size = size if size in SIZES else DEFAULT_SIZE
-    total = listing.total
-    number = max(1, _number(request.GET.get("page"), 1))
-    if total.exact:
-        number = min(number, max(1, -(-total.count // size)))
-    # One row more than is shown says whether there is a next page.
-    rows = list(listing.ordered()[(number - 1) * size : number * size + 1])
-    more, rows = len(rows) > size, rows[:size]
+    shown = paging.leaf(listing, request.GET, size)
+    rows, total = shown.rows, listing.total
     if request.headers.get("HX-Target") == "results":
         _keep_order(rows, request.headers.get("X-Order", ""))
     table = page.table(rows, request=request)
@@ -47,10 +42,8 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         "heads": _heads(listing, bool(actions)),
         "total": total,
         "noun": page.noun[0] if total.exact and total.count == 1 else page.noun[1],
-        "first": (number - 1) * size + 1,
-        "last": (number - 1) * size + len(rows),
         "sizes": [(each, each == size, listing.query(size=each if each != DEFAULT_SIZE else None)) for each in SIZES],
-        "pager": _pager(listing, number, size, more),
+        "pager": shown,
         "presets": presets(listing),
         "actions": actions,
         "carried": _carried(listing),
@@ -61,7 +54,7 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         "first_step": page.empty and page.empty.button and _offered(request, page.empty.button),
         "export_url": _export_url(request, listing),
         "live": page.refresh and request.GET.get("live") != "0",
-        "here": listing.query(page=number if number > 1 else None),
+        "here": shown.here,
         "order": " ".join(str(row.pk) for row in rows) if page.refresh else "",
         "stop_live": listing.query(live="0"),
         "start_live": listing.query(live=None),
@@ -141,31 +134,6 @@ def _heads(listing: Listing, selectable: bool) -> dict[str, dict[str, str]]:
             "aria": "descending" if down else "ascending" if up else "",
         }
     return heads
-
-
-def _pager(listing: Listing, number: int, size: int, more: bool) -> dict[str, Any]:
-    """The pages to be offered: first, neighbours, last (where it is known)."""
-
-    def url(page: int) -> str:
-        return listing.query(page=page if page > 1 else None)
-
-    last = max(1, -(-listing.total.count // size)) if listing.total.exact else 0
-    around = {1, number - 1, number, number + 1} | ({last} if last else set())
-    shown: list[tuple[int, str] | None] = []
-    before = 0
-    for page in sorted(page for page in around if page >= 1 and (page <= last if last else page <= number + more)):
-        if page - before > 1:
-            shown.append(None)
-        shown.append((page, url(page)))
-        before = page
-    if not last and more:
-        shown.append(None)
-    return {
-        "number": number,
-        "pages": shown,
-        "previous": url(number - 1) if number > 1 else "",
-        "next": url(number + 1) if more else "",
-    }
 
 
 def presets(listing: Listing) -> list[dict[str, Any]]:
