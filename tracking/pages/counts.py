@@ -183,7 +183,7 @@ def _parts(listing: Listing, found: counting.Counted) -> list[Part]:
         for one in found.sender_domains
     ]
     receivers = [
-        (one.name or _("Not known"), listing.query(receiving_domain=one.name) if one.pk else "", one.count)
+        (one.name or _("Not known"), listing.query(receiving_domain=one.name) if one.name else "", one.count)
         for one in found.receiving_domains
     ]
     for lines, rest in ((senders, found.rest_of_sending), (receivers, found.rest_of_receiving)):
