@@ -10,6 +10,7 @@ import pytest
 
 from suppression.models import Entry
 from tests.tracking.mail import send
+from tests.tracking.pictures import png
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SHOTS = os.environ.get("POSTHORN_SHOTS", "")
@@ -107,3 +108,30 @@ def test_a_link_cut_off_says_what_to_do(page: Any, axe: Callable[[Any], list[str
     page.goto("/u/AAAA")
     assert "Open the mail again" in page.content()
     looked_at(page, axe, "not-valid")
+
+
+def test_the_accounts_words_and_logo_are_previewed_and_shown(
+    signed_in: Callable[..., Any], axe: Callable[[Any], list[str]], tmp_path: Any
+) -> None:
+    logo = tmp_path / "logo.png"
+    logo.write_bytes(png(600, 120))
+    page = signed_in("administrator")
+    page.goto("/account/unsubscribe-page/edit/")
+    page.get_by_label("Heading").fill("Leaving so soon?")
+    page.get_by_label("Text on the page that asks").fill("Mails about your orders still reach you.")
+    page.get_by_label("Text when it is done").fill("You can come back at any time.")
+    page.get_by_label("Logo").set_input_files(logo)
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("The unsubscribe page is saved.").wait_for()
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("heading", name="Leaving so soon?").wait_for()
+    assert frame.get_by_role("img").evaluate("(it) => it.decode().then(() => it.naturalWidth)") == 600
+    page.get_by_role("link", name="Done", exact=True).click()
+    frame.get_by_text("You can come back at any time.").wait_for()
+    page.get_by_role("link", name="日本語").click()
+    frame.get_by_role("heading", name="配信を停止しました").wait_for()
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/words.png", full_page=True)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(send(LONG).unsubscribe)
+    looked_at(page, axe, "own-words")

@@ -43,11 +43,25 @@ GIVE_UP_SECONDS = 600
 STANDARD_ERROR = 2
 # Share of each simulator address in a demo batch, in per cent.
 MIX = {
-    "success": 66, "bounce": 5, "spam": 2, "blocked": 2, "rejected": 2, "deferred": 4, "full": 3, "softbounce": 3,
-    "bouncelater": 3, "complaint": 3, "unsubscribe": 2, "unsubscribe+mailto": 1, "ooto": 3, "suppressionlist": 1,
+    "success": 66,
+    "bounce": 5,
+    "spam": 2,
+    "blocked": 2,
+    "rejected": 2,
+    "deferred": 4,
+    "full": 3,
+    "softbounce": 3,
+    "bouncelater": 3,
+    "complaint": 3,
+    "unsubscribe": 2,
+    "unsubscribe+mailto": 1,
+    "ooto": 3,
+    "suppressionlist": 1,
 }
 KINDS = {
-    "bounce": "bounce mails", "complaint": "complaints", "reply": "automatic replies",
+    "bounce": "bounce mails",
+    "complaint": "complaints",
+    "reply": "automatic replies",
     "unsubscription": "unsubscriptions",
 }
 # For what comes back once all is sent.
