@@ -19,4 +19,5 @@ def test_a_mail_is_read_for_what_it_says(sample):
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_line_ends_make_no_difference(sample):
-    assert read(sample.raw.replace(b"\n", b"\r\n")) == read(sample.raw)
+    for end in (b"\r\n", b"\r"):
+        assert read(sample.raw.replace(b"\n", end)) == read(sample.raw)

@@ -97,12 +97,10 @@ def _told(mail: Mail, prose: str, text: Notice, envelope_from: str | None) -> tu
         return kind, [_returned(nothing, one) if one.action else Returned(one.recipient) for one in statuses]
     if statuses := report_in_text(prose):
         return _reported(mail, text, statuses)
-    system = kinds.from_a_mail_system(headers)
     failed = [*addresses(headers.get("x-failed-recipients"))]
     if not failed and kinds.automatic_answer(headers):
         return "autoreply", []
-    certain = failed or (system and kinds.null_sender(headers, envelope_from)) or kinds.notice_subject(headers)
-    if not certain and not (system and kinds.looks_returned(prose)):
+    if not failed and not _is_notice(headers, text, envelope_from):
         return ("autoreply" if kinds.auto_replied(headers) else "other"), []
     subject = headers.text("subject")
     if kinds.success(subject):
@@ -113,6 +111,15 @@ def _told(mail: Mail, prose: str, text: Notice, envelope_from: str | None) -> tu
     told = Told(text, people)
     returned = [_returned(told, Status(one, action, "", "")) for one in people or [""]]
     return ("delay" if late else "bounce"), returned
+
+
+def _is_notice(headers: Headers, text: Notice, envelope_from: str | None) -> bool:
+    """Whether a mail server says that mail failed. People write about that, too, so a subject alone is not enough."""
+    system = kinds.from_a_mail_system(headers)
+    null = kinds.null_sender(headers, envelope_from)
+    if kinds.notice_subject(headers):
+        return system or null or kinds.from_a_program(headers) or bool(Told(text, ()).spoken)
+    return system and (null or kinds.looks_returned("\n".join(text.lines)))
 
 
 def _people(mail: Mail, text: Notice, failed: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tracking.feedback.reading.addresses import addresses
@@ -9,6 +10,7 @@ from tracking.feedback.reading.mime import Headers
 from tracking.feedback.reading.words import words
 
 _DAEMON = words("mail_systems")
+_NO_REPLY = re.compile(r"(?:do[-_.]?)?no[-_.]?t?[-_.]?reply", re.IGNORECASE)
 _NOTICE = words("notices")
 _DELAY = words("delays")
 _SUCCESS = words("successes")
@@ -34,6 +36,14 @@ _AUTO_HEADERS: Final = (
 def from_a_mail_system(headers: Headers) -> bool:
     """Sent by a program that delivers mail, as far as its name tells."""
     return bool(_DAEMON.search(headers.text("from") or "<>") or _DAEMON.search(headers.get("sender")))
+
+
+def from_a_program(headers: Headers) -> bool:
+    """Says that nobody wrote it (RFC 3834 §5)."""
+    automatic = headers.get("auto-submitted").strip().lower()
+    if automatic not in ("", "no") or "x-mlserver" in headers:
+        return True
+    return headers.get("precedence").lower() in ("bulk", "junk", "list") or bool(_NO_REPLY.search(headers.get("from")))
 
 
 def null_sender(headers: Headers, envelope_from: str | None) -> bool:

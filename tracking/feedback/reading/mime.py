@@ -97,6 +97,8 @@ class Mail:
 def parse(raw: bytes) -> Mail:
     """The mail; only its first SIZE_MAX bytes are looked at."""
     raw = raw[:SIZE_MAX].removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    if b"\r" in raw[:HEAD_MAX] and b"\n" not in raw[:HEAD_MAX]:
+        raw = raw.replace(b"\r", b"\n")  # line ends of old Macintosh
     headers, body = split(raw)
     parts: list[Part] = []
     embedded: list[Headers] = []

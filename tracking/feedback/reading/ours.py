@@ -16,7 +16,7 @@ _ENVELOPE_ID = re.compile(r"[a-z2-7]{32}", re.IGNORECASE)
 _LINK = re.compile(
     rb"(?:/|%2[Ff])u(?:/|%2[Ff])([A-Za-z0-9_-]{24})(?![\w-])|(?<![A-Za-z0-9])u(?:\+|=2[Bb]|%2[Bb])([A-Za-z0-9_-]{24})@"
 )
-_SOFT_BREAK = re.compile(rb"=\r?\n")
+_SOFT_BREAK = re.compile(rb"=(?:\r?\n|\r)")
 _TEXTS_MAX: Final = 20
 _MESSAGE_ID = re.compile(r"<?([^\s<>]{3,250})>?")
 
