@@ -32,7 +32,9 @@ class Page:
     """One URL of the console.
 
     name: the URL's name. route: Django's route, without a leading slash.
-    permission: "app.codename"; "" = whoever has signed in. public: no sign-in at all.
+    permission: "app.codename"; "" = whoever has signed in. public: no sign-in at all. bare: public, and answered before
+    static files, sessions and the host's name are looked at, for what comes a thousand times as often as anything else;
+    its route begins with a segment of its own.
     section, order: the place in the menu; None = not in the menu. parent: the name of the page whose menu entry is
     marked while this one is open. methods: other methods are answered with 405.
     """
@@ -43,6 +45,7 @@ class Page:
     title: StrPromise | str
     permission: str = ""
     public: bool = False
+    bare: bool = False
     section: Section | None = None
     order: int = 100
     menu_title: StrPromise | str = ""
@@ -79,6 +82,12 @@ def pages() -> dict[str, Page]:
 
 def urls() -> list[URLPattern]:
     return [page.url() for page in pages().values()]
+
+
+@functools.cache
+def bare_urls() -> dict[str, URLPattern]:
+    """The URLs of bare pages by their first segment."""
+    return {page.route.partition("/")[0]: page.url() for page in pages().values() if page.bare}
 
 
 @functools.cache

@@ -6,12 +6,14 @@ What is asked at each click is remembered: a template version never changes, so 
 from __future__ import annotations
 
 import functools
+import json
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.db import connection
 from django.utils.encoding import iri_to_uri
 
-from delivery.models import Message, TemplateVersion
+from delivery.models import Task, TemplateVersion
 from delivery.templating import Compiled, compile, link_target
 from delivery.tokens import Clicked, Tokens
 from delivery.values import merged
@@ -44,15 +46,30 @@ def click_target(link: Clicked) -> str | None:
     try:
         if link.version_id is not None and not _varies(link.version_id, link.number):
             return _fixed(link.version_id, link.number)
-        found = (
-            Message.objects.filter(pk=link.message_id).values_list("version_id", "variables", "task__defaults").first()
-        )
+        found = _filling(link.message_id)
         if found is None:
             return None
-        version_id, own, defaults = found
-        return _web_address(link_target(_compiled(version_id), link.number, merged(defaults or {}, own)))
+        version_id, values = found
+        return _web_address(link_target(_compiled(version_id), link.number, values))
     except (TemplateVersion.DoesNotExist, IndexError):
         return None
+
+
+def _filling(message_id: int) -> tuple[int, dict[str, str]] | None:
+    """The message's template version and values. By hand: a query set takes five times as long as the database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT version_id, variables, task_id FROM delivery_message WHERE id = %s", [message_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    version_id, own, task_id = row
+    return version_id, merged(_defaults(task_id) if task_id else {}, json.loads(own))
+
+
+@functools.lru_cache(maxsize=VERSIONS_KEPT)
+def _defaults(task_id: int) -> dict[str, str]:
+    """A task's never change."""
+    return Task.objects.filter(pk=task_id).values_list("defaults", flat=True).first() or {}
 
 
 @functools.lru_cache(maxsize=VERSIONS_KEPT)

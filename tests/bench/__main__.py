@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PARTS = ("rsa", "import", "expand", "suppression", "send", "pages")
+PARTS = ("rsa", "import", "expand", "suppression", "send", "tracking", "pages")
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from tests.bench import world
 from tests.bench.suppression import part_suppression
+from tests.bench.tracking import part_tracking
 
 Figures = dict[str, Any]
 
@@ -183,5 +184,6 @@ PARTS: dict[str, Callable[[Figures, int], None]] = {
     "expand": part_expand,
     "suppression": part_suppression,
     "send": part_send,
+    "tracking": part_tracking,
     "pages": part_pages,
 }

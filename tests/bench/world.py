@@ -170,7 +170,7 @@ def _peak(pid: int) -> float:
         return 0.0
 
 
-def history(count: int) -> None:
+def history(count: int, *, days: float = 6) -> None:
     """`count` settled messages of the last days, with a task of their own."""
     sender_address, body = sender(publish=False), template(BODY)
     task = task_without_queueing(sender_address, body, filled_group("history", 1, domains=1))
@@ -183,7 +183,7 @@ def history(count: int) -> None:
     rows: list[tuple[Any, ...]] = []
     for n in range(count):
         status, reason = chooser.choice(choices)
-        moment = now - (count - n) * (dt.timedelta(days=6) / count)
+        moment = now - (count - n) * (dt.timedelta(days=days) / count)
         rows.append(
             (
                 ids.id_at(moment) + n % 4096,

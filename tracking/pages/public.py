@@ -14,6 +14,7 @@ register(
         view=public.click,
         title=_("Link"),
         public=True,
+        bare=True,
         methods=("GET", "HEAD"),
     ),
     Page(
@@ -22,6 +23,7 @@ register(
         view=public.open_image,
         title=_("Open image"),
         public=True,
+        bare=True,
         methods=("GET", "HEAD"),
     ),
 )
