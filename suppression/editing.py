@@ -22,7 +22,7 @@ from suppression.services import REASON_MAX
 log = structlog.get_logger()
 
 CHUNK = 5_000
-_NAMED = 5  # addresses that a change names
+NAMED = 5  # addresses that a change names
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ def delete(rows: QuerySet[Entry], *, by: User, now: dt.datetime, name: str = "")
     count = 0
     for batch in _in_order(rows):
         count += Entry.objects.filter(pk__in=[pk for pk, _key in batch]).delete()[0]
-        named += [key for _pk, key in batch][: _NAMED - len(named)]
-    note(Change.Action.DELETED, by=by, now=now, name=name, count=count, keys=named)
+        named += [key for _pk, key in batch][: NAMED - len(named)]
+    note(Change.Action.DELETED, by=by.get_username(), now=now, name=name, count=count, keys=named)
     return count
 
 
@@ -116,9 +116,9 @@ def intercept(rows: QuerySet[Entry], on: bool, *, by: User, now: dt.datetime, na
     for batch in _in_order(rows.filter(intercepted=not on)):
         keys = Entry.objects.filter(pk__in=[pk for pk, _key in batch])
         count += keys.update(intercepted=on, changed_by=by)
-        named += [key for _pk, key in batch][: _NAMED - len(named)]
+        named += [key for _pk, key in batch][: NAMED - len(named)]
     action = Change.Action.INTERCEPTED if on else Change.Action.LET_THROUGH
-    note(action, by=by, now=now, name=name, count=count, keys=named)
+    note(action, by=by.get_username(), now=now, name=name, count=count, keys=named)
     return count
 
 
@@ -135,20 +135,19 @@ def _in_order(rows: QuerySet[Entry]) -> Iterator[list[tuple[int, str]]]:
 def note(
     action: Change.Action,
     *,
-    by: User | None,
+    by: str,
     now: dt.datetime,
     count: int,
     keys: Iterable[str],
     name: str = "",
     upload: Upload | None = None,
 ) -> None:
-    """Write down what a person did. `keys`: the first of them are named."""
+    """Write down what a person (or a command) did. `keys`: the first of them are named."""
     if not count:
         return
-    named = [key.removeprefix("@") for key in islice(keys, _NAMED)]
+    named = [key.removeprefix("@") for key in islice(keys, NAMED)]
     what = ", ".join(named) + (", …" if count > len(named) else "")
-    who = by.get_username() if by else ""
     Change.objects.create(
-        action=action, list=name, count=count, what=what[:1000], upload=upload, made_by=who, made_at=now
+        action=action, list=name, count=count, what=what[:1000], upload=upload, made_by=by, made_at=now
     )
-    log.info("suppression_changed", action=action.value, list=name, count=count, by=who, keys=named)
+    log.info("suppression_changed", action=action.value, list=name, count=count, by=by, keys=named)

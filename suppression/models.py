@@ -87,8 +87,9 @@ class Entry(models.Model):
             models.UniqueConstraint(fields=["key", "list", "api_user"], name="one_entry_a_key", nulls_distinct=False)
         ]
         indexes: ClassVar = [
-            models.Index(fields=["list", "latest_at"], name="entry_latest"),
-            models.Index(fields=["list", "domain", "latest_at"], name="entry_domain"),
+            # With the id, as the pages sort: an upload puts thousands there at one moment.
+            models.Index(fields=["list", "latest_at", "id"], name="entry_by_latest"),
+            models.Index(fields=["list", "domain", "latest_at", "id"], name="entry_by_domain"),
         ]
 
     def __str__(self) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from django.utils.translation import gettext as _
@@ -25,11 +25,11 @@ _SAMPLE = 200  # rows by which columns are guessed
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where rows go. `kind`: the list of all of them (an Entry.List); "" where a column says, by `kinds`: its words →
-    lists, "" to leave those rows out. `api_user_id`: of blocks and unsubscriptions, None for all API users."""
+    """Where rows go. `kind`: the list of all of them (an Entry.List); "" where a column says, by `kinds`: from its word
+    to the list, "" to leave that row out. `api_user_id`: of blocks and unsubscriptions, None for all API users."""
 
     kind: str = ""
-    kinds: Mapping[str, str] = field(default_factory=dict)
+    kinds: Callable[[str], str] | None = None
     api_user_id: int | None = None
     expires_at: dt.datetime | None = None
     reason: str = ""
@@ -88,10 +88,27 @@ def take(
 ) -> None:
     """Read the rows to the end, put them on the lists, and save what became of them in `upload`.
 
-    Nothing goes in when the file can't be read to its end, or has more rows than `limit`: raises UnreadableFile. An
-    address that stands in it several times counts once as added; the later row says the reason.
+    Nothing goes in when the file can't be read to its end, or has more rows than `limit`: raises UnreadableFile.
+    Without a limit, what was read goes in every LIMIT rows. An address that stands in the file several times counts
+    once as added; the later row says the reason.
     """
     found: dict[str, dict[str, Given]] = {}
+    written: dict[str, tuple[int, list[str]]] = {}
+
+    def put() -> None:
+        for name in sorted(found):
+            given = found.pop(name)
+            upload.added += editing.put(
+                name,
+                given,
+                now=now,
+                by=by,
+                api_user_id=where.api_user_id if name in SCOPED else None,
+                expires_at=where.expires_at,
+            )
+            count, first = written.get(name, (0, []))
+            written[name] = (count + len(given), first or sorted(given)[: editing.NAMED])
+
     if layout.header:
         next(rows, None)
     for row in rows:
@@ -103,25 +120,15 @@ def take(
                 % {"most": f"{limit:,}", "command": COMMAND},
             )
         _sort_in(row, layout, where, upload, found)
-    for name in sorted(found):
-        scoped = name in SCOPED
-        added = editing.put(
-            name,
-            found[name],
-            now=now,
-            by=by,
-            api_user_id=where.api_user_id if scoped else None,
-            expires_at=where.expires_at,
-        )
-        upload.added += added
+        if limit is None and upload.total % LIMIT == 0:
+            put()
+    put()
     upload.repeated = upload.total - upload.added - upload.left_out - upload.malformed
     upload.content = None
     upload.made_at, upload.made_by = now, by.get_username() if by else upload.made_by
     upload.save()
-    for name, given in found.items():
-        editing.note(
-            Change.Action.ADDED, by=by, now=now, name=name, count=len(given), keys=sorted(given), upload=upload
-        )
+    for name, (count, keys) in written.items():
+        editing.note(Change.Action.ADDED, by=upload.made_by, now=now, name=name, count=count, keys=keys, upload=upload)
 
 
 # The lists whose entries may hold for one API user alone.
@@ -133,7 +140,7 @@ def _sort_in(row: SheetRow, layout: Layout, where: Where, upload: Upload, found:
     if isinstance(cells, str):
         _malformed(upload, MalformedRow(line, "", cells))
         return
-    name = where.kind or where.kinds.get(_cell(cells, layout.kind), "")
+    name = where.kind or (where.kinds(_cell(cells, layout.kind)) if where.kinds else "")
     if not name:
         upload.left_out += 1
         return

@@ -19,7 +19,7 @@ from console.tables import Column, MainColumn, NumberColumn, StatusColumn, Table
 from suppression import editing
 from suppression.models import Change, Entry
 from suppression.pages import entries
-from suppression.pages.entries import EntryFilter, EntryTable
+from suppression.pages.entries import EntryFilter, EntryTable, ReasonColumn
 from suppression.pages.lists import deleted_text
 
 
@@ -31,10 +31,13 @@ class BlocklistFilter(EntryFilter):
 
 class BlocklistTable(EntryTable):
     on = Column(_("List"), accessor="get_list_display", width="cw-9", phone="m-full")
-    created = TimeColumn(_("There since"), accessor="created_at", sort="id")
+    created = TimeColumn(_("There since"), accessor="created_at", style="minutes", sort="id")
+    reason = ReasonColumn(_("Reason"), empty_values=(), wide=True)
+    latest = TimeColumn(_("Latest"), accessor="latest_at", style="minutes", wide=True, phone="m-hide")
+    hits = NumberColumn(_("Hits"), width="cw-5", wide=True, phone="m-hide")
 
     class Meta(Table.Meta):
-        sequence = ("address", "on", "state", "created", "...")
+        sequence = ("address", "on", "state", "created", "expires", "...")
 
 
 def rows() -> QuerySet[Entry]:
@@ -48,18 +51,16 @@ def remove(found: QuerySet[Any], request: HttpRequest) -> str:
 
 # --- what people did
 
-ADDED = Badge("ok", "plus", _("Added"))
-DELETED = Badge("bad", "trash", _("Deleted"))
 _BADGES = {
-    Change.Action.ADDED: ADDED,
-    Change.Action.DELETED: DELETED,
-    Change.Action.LET_THROUGH: entries.LET_THROUGH,
-    Change.Action.INTERCEPTED: entries.IN_FORCE,
+    Change.Action.ADDED: Badge("calm", "plus", Change.Action.ADDED.label),
+    Change.Action.DELETED: Badge("calm", "trash", Change.Action.DELETED.label),
+    Change.Action.LET_THROUGH: Badge("calm", "player-play", Change.Action.LET_THROUGH.label),
+    Change.Action.INTERCEPTED: Badge("calm", "ban", Change.Action.INTERCEPTED.label),
 }
 
 
 class ChangeFilter(FilterSet):
-    by = TextFilter("made_by", _("By"))
+    by = TextFilter("made_by", _("By"), placeholder=_("user name"))
     action = ChoiceFilter("action", _("What"), choices=Change.Action.choices)
     list = ChoiceFilter("list", _("List"), choices=Entry.List.choices)
     since = DayFilter("made_at", _("From"))

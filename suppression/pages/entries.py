@@ -112,11 +112,11 @@ class ForColumn(Column):
 
 
 class ReasonColumn(CodeColumn):
-    """Words, or one of the reasons of the unsubscribe page."""
+    """What a server or a report said, verbatim; an operator's words; or one of the reasons of the unsubscribe page."""
 
     def render(self, value: str, record: Entry) -> Any:  # type: ignore[override]
         text = self.value(value, record)
-        if value and record.list != Entry.List.UNSUBSCRIPTION:
+        if value and record.list in (Entry.List.BOUNCE, Entry.List.SPAM_REPORT):
             return super().render(text)
         return Column.render(self, text)
 
@@ -132,14 +132,14 @@ REASONS = {"": _("Not given"), **dict(UnsubscribeReason.choices)}
 class EntryTable(Table):
     address = KeyColumn(_("Address"), accessor="key", phone="m-a", main=True, url=_contact)
     state = StatusColumn(_("State"), accessor="pk", badge=state, width="cw-9")
-    domain = Column(_("Receiving domain"), muted=True, wide=True)
+    domain = Column(_("Receiving domain"), muted=True, wide=True, phone="m-hide")
     api_user = ForColumn(_("API user"), accessor="pk", width="cw-7")
     reason = ReasonColumn(_("Reason"), empty_values=())
-    created = TimeColumn(_("Created"), accessor="created_at", wide=True)
-    latest = TimeColumn(_("Latest"), accessor="latest_at", sort=("latest_at", "id"))
+    created = TimeColumn(_("Created"), accessor="created_at", style="minutes", wide=True, phone="m-hide")
+    latest = TimeColumn(_("Latest"), accessor="latest_at", style="minutes", sort=("latest_at", "id"))
     expires = TimeColumn(_("Expires"), accessor="expires_at", style="minutes", default=_("Never"))
     hits = NumberColumn(_("Hits"), width="cw-5", phone="m-hide")
-    by = Column(_("Changed by"), accessor="changed_by", muted=True, wide=True, width="cw-7")
+    by = Column(_("Changed by"), accessor="changed_by", muted=True, wide=True, phone="m-hide", width="cw-7")
 
 
 def rows() -> QuerySet[Entry]:

@@ -183,7 +183,9 @@ class ColumnsForm(forms.Form):
         data = self.cleaned_data
         words = {word: data[f"word-{number}"] for number, word in enumerate(self.contents.words)}
         user = data["api_user"]
-        return uploads.Where(kind=data["kind"], kinds=words, api_user_id=user.pk if user else None)
+        return uploads.Where(
+            kind=data["kind"], kinds=lambda word: words.get(word, ""), api_user_id=user.pk if user else None
+        )
 
 
 def bring(request: HttpRequest) -> HttpResponse:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.contrib import messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -92,9 +94,6 @@ def intercept_off(rows: QuerySet[Any], request: HttpRequest) -> str:
 
 def turn(request: HttpRequest, pk: int) -> HttpResponse:
     """One entry the other way, from its row."""
-    from django.contrib import messages
-    from django.db import transaction
-
     with transaction.atomic():
         entry = get_object_or_404(Entry, pk=pk, list=Entry.List.BOUNCE)
         messages.success(request, _intercept(Entry.objects.filter(pk=pk), request, not entry.intercepted))
@@ -102,6 +101,8 @@ def turn(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _row_actions(entry: Entry) -> list[RowAction]:
+    if entry.is_over(timezone.now()):
+        return []
     label = gettext_lazy("Let through") if entry.intercepted else gettext_lazy("Intercept")
     url = reverse("bounced-turn", args=[entry.pk])
     icon = "player-play" if entry.intercepted else "ban"
@@ -137,8 +138,7 @@ BOUNCED = Kind(
     order=50,
     noun=(gettext_lazy("bounced address"), gettext_lazy("bounced addresses")),
     description=gettext_lazy(
-        "Addresses that do not exist: for 30 days after the first hard bounce, 60 after the second, 180 after each "
-        "further one. Tencent's mailboxes: 1 day, doubled each time, at most 30. Holds for all API users."
+        "Addresses that do not exist, left alone for 30, 60, then 180 days; Tencent's mailboxes for 1, 2, 4 … 30 days."
     ),
     follows=gettext_lazy("These addresses are mailed again, and their hard bounces are counted anew."),
     table=BouncedTable,
@@ -151,6 +151,7 @@ BOUNCED = Kind(
             consequence=gettext_lazy("Mail to them goes out, and the entries stay on the list."),
             danger=False,
             icon="player-play",
+            all_matching=False,
         ),
         Action(
             name="intercept",
@@ -160,6 +161,7 @@ BOUNCED = Kind(
             consequence=gettext_lazy("Mail to them is stopped again until the entries expire."),
             danger=False,
             icon="ban",
+            all_matching=False,
         ),
     ),
     empty=Empty(
