@@ -31,7 +31,7 @@ bench: install-dev
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 chaos: install-dev
-	@$(BIN)/python -m tests.chaos $(ARGS)
+	@$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 check: install-dev
 	$(BIN)/ruff check .

@@ -1,5 +1,5 @@
 """`python -m tests.other_process DATABASE ORDER`: engine work in a process of its own, to be killed, on the tests'
-database. ORDER is JSON: {"do": "deliver" | "expand" | "ids", "settings": {…}, "claim": {…}, …}."""
+database. ORDER is JSON: {"do": "deliver" | "expand" | "ids", "settings": {…}, …}."""
 
 from __future__ import annotations
 
@@ -32,11 +32,9 @@ def main(database: str, order: dict[str, Any]) -> None:
     import django
 
     django.setup()
-    from delivery.engine import claim, run
+    from delivery.engine import run
     from delivery.services import tasks
 
-    for name, value in order.get("claim", {}).items():
-        setattr(claim, name, value)
     if order["do"] == "deliver":
         run.deliver(seconds=60, idle_seconds=60)
     elif order["do"] == "expand":

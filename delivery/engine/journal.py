@@ -17,7 +17,7 @@ import datetime as dt
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,14 +122,14 @@ def abandoned_claims(directory: Path) -> Iterator[tuple[Path, list[int]]]:
                 yield path, [int(line) for line in path.read_bytes().split(b"\n")[:-1] if line.isdigit()]
 
 
-def anything_left(directory: Path) -> bool:
-    """Whether some engine of this machine is gone and left work for another."""
+def anything_left(directory: Path, alive: Collection[int]) -> bool:
+    """Whether some engine of this machine is gone, or silent, and left work for another."""
     for path in sorted(directory.iterdir()) if directory.is_dir() else []:
         if path.suffix in (".journal", ".claims"):
             with _orphan(path) as ours:
                 if ours:
                     return True
-    return False
+    return any(True for _page in _silent(directory, alive))
 
 
 @contextmanager
@@ -147,6 +147,26 @@ def _orphan(path: Path) -> Iterator[bool]:
         yield False
     finally:
         os.close(descriptor)
+
+
+def unheard(directory: Path, alive: Collection[int]) -> Iterator[list[Settled]]:
+    """What engines were told that hold their pages still, but are not among the `alive` by their tokens: frozen. It
+    must be in the database before others take over their claims, or what was answered would be sent again. A page is
+    wiped when the caller comes back for the next: whoever wrote it finds when it goes on that all is settled."""
+    for path in _silent(directory, alive):
+        entries, size = list(_read(path)), path.stat().st_size
+        yield entries
+        if path.stat().st_size == size:
+            os.truncate(path, 0)
+
+
+def _silent(directory: Path, alive: Collection[int]) -> Iterator[Path]:
+    for path in sorted(directory.glob("*.journal")) if directory.is_dir() else []:
+        try:
+            if int(path.stem.partition("-")[0]) not in alive and path.stat().st_size:
+                yield path
+        except (FileNotFoundError, ValueError):
+            continue
 
 
 def orphans(directory: Path) -> Iterator[tuple[Path, list[Settled]]]:

@@ -123,10 +123,10 @@ class Lane:
             self.running.add(task)
             task.add_done_callback(self.running.discard)
 
-    def give_back(self) -> None:
-        """Give back what has not begun."""
-        while self.queue:
-            self.done(self.queue.popleft(), None)
+    def give_back(self, *, all_but: int = 0) -> None:
+        """Give back what has not begun, the last first."""
+        while len(self.queue) > all_but:
+            self.done(self.queue.pop(), None)
 
     async def close(self, *, seconds: float) -> None:
         """Give back what has not begun, connected or not, and let what is on the wire end, for so long."""

@@ -27,8 +27,6 @@ log = structlog.get_logger()
 # lease ends.
 FRESH_SECONDS = 1.0
 RENEW_SECONDS = shares.SHARE_LEASE_SECONDS / 3
-# Mails in hand for each connection: what is composed, on the wire and being written down, or the wire would wait.
-IN_HAND_PER_CONNECTION = 60
 
 
 @dataclass
@@ -78,16 +76,10 @@ class Permits:
         return None
 
     def room(self, group: int) -> int:
-        """How many mails may be in hand for this group: enough to keep its connections busy, no more."""
-        most, now = 0, time.monotonic()
-        for permit in (self.known[group, ip] for ip in self.ips):
-            if not permit.soon(now):
-                continue
-            limits = permit.limits
-            most += min(
-                limits.connections * IN_HAND_PER_CONNECTION, int(limits.rate * 4) + 2 if limits.rate else 1_000_000
-            )
-        return most
+        """How many mails may be in hand for this group."""
+        now = time.monotonic()
+        permits = [self.known[group, ip] for ip in self.ips]
+        return sum(permit.limits.room for permit in permits if permit.soon(now))
 
     def too_much(self, one: Claimed, exchange: Exchange, verdict: Verdict) -> Callable[[], None] | None:
         """The server had enough of us. In the loop: its group is paused from this sending IP at once, here; what is

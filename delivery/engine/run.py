@@ -48,7 +48,7 @@ CLAIM_AT_ONCE = 400
 # An engine without work ends itself; the supervisor starts another when mail is due.
 IDLE_SECONDS = 5.0
 POLL_SECONDS = 0.25
-BEAT_SECONDS = 2.0
+BEAT_SECONDS = shares.WORKER_LEASE_SECONDS / 5
 WAKE_SECONDS = 0.5
 # An end in order: lookups, then what is on the wire, then settling; the last two have their share of the whole.
 LANE_SECONDS = 0.1
@@ -148,7 +148,8 @@ class Engine:
         """In the claiming thread: one pass of claims, with what composing them needs. No room: signs of life."""
         now = time.monotonic()
         if now >= self._beat_at:
-            self.workers = shares.beat(self.worker, self.name)
+            # Those that will be asked for beside this one have their parts from the start.
+            self.workers = max(shares.beat(self.worker, self.name), settings.DELIVER_WORKERS)
             heartbeat.beat("deliver")
             self._beat_at = now + BEAT_SECONDS
         if now >= self._wake_at:
@@ -279,6 +280,8 @@ class Engine:
                 if lane.queue and not lane.permit.valid(now):
                     lane.give_back()
                 elif lane.queue:
+                    # Claimed before its group was known, or our part has become smaller: others may be free for it.
+                    lane.give_back(all_but=2 * lane.permit.limits.room)
                     lane.open_more()
                 elif not lane.running and len(self.lanes) > LANES_KEPT:
                     del self.lanes[key]

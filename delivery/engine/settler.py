@@ -16,7 +16,7 @@ from django.db import DataError, IntegrityError, connection
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from delivery.engine import claim, journal
+from delivery.engine import claim, journal, shares
 from delivery.engine.settle import Settled, settle
 from delivery.engine.tally import Tally
 
@@ -124,12 +124,11 @@ class Settler:
         """An engine that was killed beside this one need not wait for a new one to be missed."""
         while True:
             await asyncio.sleep(ORPHAN_SECONDS)
-            if journal.anything_left(settings.JOURNAL_DIR):
-                try:
-                    await self.call(lambda: replay(self.tally))
-                except DatabaseError as error:
-                    log.warning("replay_failed", error=str(error).strip())
-                    await self.call(hang_up)
+            try:
+                await self.call(lambda: replay(self.tally))
+            except DatabaseError as error:
+                log.warning("replay_failed", error=str(error).strip())
+                await self.call(hang_up)
 
     async def _work(self) -> None:
         while True:
@@ -190,20 +189,26 @@ class Settler:
 
 
 def replay(tally: Tally) -> None:
-    """Settle what engines that were killed on this machine had been told and could not write down."""
+    """Settle what engines that were killed or frozen on this machine had been told and could not write down."""
     for path, entries in journal.orphans(settings.JOURNAL_DIR):
-        try:
-            kept = settle(entries, now=timezone.now(), tally=tally)
-        except (DataError, IntegrityError):
-            kept = sum(_settled_alone(one, tally) for one in entries)
+        kept = _settled(entries, tally)
         path.unlink(missing_ok=True)
         if entries:
             log.warning("journal_replayed", page=path.name, entries=len(entries), settled=kept)
+    for entries in journal.unheard(settings.JOURNAL_DIR, shares.alive()):
+        log.warning("journal_of_a_silent_worker", entries=len(entries), settled=_settled(entries, tally))
     for path, tokens in journal.abandoned_claims(settings.JOURNAL_DIR):
         freed = claim.give_back(tokens)
         path.unlink(missing_ok=True)
         if freed:
             log.warning("claims_given_back", engine=path.stem, messages=freed)
+
+
+def _settled(entries: list[Settled], tally: Tally) -> int:
+    try:
+        return settle(entries, now=timezone.now(), tally=tally)
+    except (DataError, IntegrityError):
+        return sum(_settled_alone(one, tally) for one in entries)
 
 
 def _settled_alone(one: Settled, tally: Tally) -> int:

@@ -21,8 +21,12 @@ PROVIDERS = Path(__file__).parent.parent / "rules" / "providers.toml"
 # After "too much" the pace halves, never below this; then it grows by a tenth a minute.
 SLOWEST = 1 / 64
 CREEP_PER_MINUTE = 1.1
+# Mails in hand for each connection: what is composed, on the wire and being written down, or the wire would wait.
+IN_HAND_PER_CONNECTION = 60
+# And no more than may begin within so many seconds.
+IN_HAND_SECONDS = 4
 # A second's mails are spread over so many seconds.
-LATE = 1.1
+LATE = 1.2
 # A mail that began so much later than it might, in seconds, does not make the next one wait for longer.
 CAUGHT_UP = 0.02
 # Mail that would have to wait longer than this for its place in the rate's line waits in the database's.
@@ -50,6 +54,12 @@ class Limits:
         if self.rate <= 0:
             return 0.0
         return LATE / (float(int(self.rate)) or self.rate)
+
+    @property
+    def room(self) -> int:
+        """How many mails may be in hand: enough to keep the connections busy, no more."""
+        busy = self.connections * IN_HAND_PER_CONNECTION
+        return min(busy, int(self.rate * IN_HAND_SECONDS) + 2) if self.rate else busy
 
     def part(self, of: int, pace: float) -> Limits:
         """What a share of 1/`of` may do at this pace: one connection at least."""

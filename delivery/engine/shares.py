@@ -59,6 +59,13 @@ def beat(worker: int, name: str) -> int:
         return max(1, cursor.fetchone()[0])
 
 
+def alive() -> set[int]:
+    """The workers, by their tokens, that were heard of within their leases."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT token FROM delivery_worker WHERE leased_until > clock_timestamp()")
+        return {row[0] for row in cursor.fetchall()}
+
+
 def leave(workers: list[int]) -> None:
     """Give back leases and shares at once: of a worker that ends in order, or whose process is known to be gone."""
     with connection.cursor() as cursor:

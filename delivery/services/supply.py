@@ -27,7 +27,8 @@ def top_up() -> int:
     now = timezone.now()
     claim.wake(now)
     # Not for groups that are paused: engines would look, end, and be asked for again as long as it lasts.
-    if not claim.mail_is_ready(but_for=pauses.everywhere(now=now)) and not journal.anything_left(settings.JOURNAL_DIR):
+    ready = claim.mail_is_ready(but_for=pauses.everywhere(now=now))
+    if not ready and not journal.anything_left(settings.JOURNAL_DIR, shares.alive()):
         return 0
     with connection.cursor() as cursor:
         cursor.execute(

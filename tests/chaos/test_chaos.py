@@ -1,4 +1,4 @@
-"""The short form of `make chaos`."""
+"""The short form of `make chaos ONLY=kills`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 def test_whatever_is_killed_nobody_is_missed_and_only_what_was_on_the_wire_comes_twice() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--messages", "1500", "--kills", "4"],
+        [sys.executable, "-m", "tests.chaos", "--only", "kills", "--messages", "1500", "--kills", "4"],
         cwd=Path(__file__).resolve().parent.parent.parent,
         # A cluster that hangs is replaced sooner than in earnest.
         env={**os.environ, "SILENT_SECONDS": "20"},

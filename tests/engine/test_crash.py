@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from delivery.engine import claim, run, shape
+from delivery.engine import claim, run
 from delivery.models import Message, SenderAddress, Task, TaskStatus, Waiting
 from delivery.services import tasks
 from delivery.simulator.server import Simulator
@@ -25,7 +28,7 @@ from tests.engine.world import deliver, fates, group_of, started, taken
 from tests.factories.delivery import AddressFactory
 from tests.factories.sending import new_task
 
-SHORT = {"CLAIM_SECONDS": 4, "MARGIN_SECONDS": 1, "GRACE_SECONDS": 1}
+SHORT = {"CLAIM_SECONDS": 6, "LEASE_SECONDS": 1.5}
 
 
 def until(true: Callable[[], Any], seconds: float = 60) -> None:
@@ -38,8 +41,26 @@ def until(true: Callable[[], Any], seconds: float = 60) -> None:
 
 @pytest.fixture
 def short_claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in SHORT.items():
+    seconds = SHORT["CLAIM_SECONDS"]
+    for name, value in {"CLAIM_SECONDS": seconds, "MARGIN_SECONDS": seconds / 6, "GRACE_SECONDS": seconds / 6}.items():
         monkeypatch.setattr(claim, name, value)
+
+
+@contextmanager
+def engine_elsewhere(**changed: Any) -> Iterator[psutil.Process]:
+    """An engine in a process of its own, with short claims; it is gone at the end."""
+    own = ("DNS_SERVERS", "MX_PORT", "JOURNAL_DIR", "SIMULATOR", "EHLO_NAME")
+    order = {"do": "deliver", "settings": {**{name: getattr(settings, name) for name in own}, **SHORT, **changed}}
+    process = other_process.begin(json.loads(json.dumps(order, default=str)))
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def on_the_wire(engine: psutil.Process) -> int:
+    return sum(bool(one.raddr) and one.raddr.port == settings.MX_PORT for one in engine.net_connections("tcp4"))
 
 
 def end_connections() -> None:
@@ -51,28 +72,68 @@ def end_connections() -> None:
         )
 
 
-@pytest.mark.usefixtures("short_claims")
-def test_an_engine_killed_in_mid_batch_leaves_nothing_undone(outside: Simulator, sender: SenderAddress) -> None:
-    everyone = [f"reader{n}@a.sink.test" for n in range(500)]
-    task = started(everyone, sender)
-    own = ("DNS_SERVERS", "MX_PORT", "JOURNAL_DIR", "SIMULATOR", "EHLO_NAME")
-    order = {"do": "deliver", "claim": SHORT, "settings": {name: getattr(settings, name) for name in own}}
-    engine = other_process.begin(json.loads(json.dumps(order, default=str)))
-    try:
-        until(lambda: len(outside.accepted()) >= 30)
-    finally:
-        os.kill(engine.pid, signal.SIGKILL)
-        engine.wait()
-    assert Message.objects.filter(status="sending").exists()
-
-    deliver()
+def all_delivered(task: Task, everyone: list[str]) -> None:
     assert fates(task) == dict.fromkeys(everyone, ("delivered", ""))
     task.refresh_from_db()
-    assert (task.status, tasks.counts_of([task.pk])[task.pk]) == (TaskStatus.DONE, {"delivered": 500})
+    assert (task.status, tasks.counts_of([task.pk])[task.pk]) == (TaskStatus.DONE, {"delivered": len(everyone)})
+
+
+def doubled(outside: Simulator, everyone: list[str]) -> int:
     mails = taken(outside)
-    assert set(mails) == set(everyone)
+    assert set(mails) == set(everyone), "nobody is missed"
+    return sum(mails.values()) - len(everyone)
+
+
+EVERYONE = [f"reader{n}@a.sink.test" for n in range(500)]
+
+
+@pytest.mark.usefixtures("short_claims")
+def test_an_engine_killed_in_mid_batch_leaves_nothing_undone(outside: Simulator, sender: SenderAddress) -> None:
+    task = started(EVERYONE, sender)
+    with engine_elsewhere() as engine:
+        until(lambda: len(outside.accepted()) >= 30)
+        engine.suspend()
+        in_flight = on_the_wire(engine)
+        engine.kill()
+    assert Message.objects.filter(status="sending").exists()
+    deliver()
+    all_delivered(task, EVERYONE)
     # What a server had answered stood in the journal; only what was on the wire in that instant may come again.
-    assert sum(mails.values()) - 500 <= shape.providers()[0].connections
+    assert doubled(outside, EVERYONE) <= in_flight
+
+
+@pytest.mark.usefixtures("short_claims")
+def test_of_a_machine_gone_for_good_no_more_comes_twice_than_it_had_not_settled(
+    outside: Simulator, sender: SenderAddress, tmp_path: Path
+) -> None:
+    task = started(EVERYONE, sender)
+    journal = tmp_path / "elsewhere"
+    with engine_elsewhere(JOURNAL_DIR=journal, MACHINE_NAME="elsewhere") as engine:
+        until(lambda: len(outside.accepted()) >= 30)
+        engine.kill()
+    shutil.rmtree(journal)
+    unsettled = Waiting.objects.filter(state=Waiting.State.CLAIMED).count()
+    deliver()
+    all_delivered(task, EVERYONE)
+    assert doubled(outside, EVERYONE) <= unsettled
+
+
+@pytest.mark.usefixtures("short_claims")
+def test_an_engine_frozen_past_its_claims_doubles_only_what_it_had_on_the_wire(
+    outside: Simulator, sender: SenderAddress
+) -> None:
+    task = started(EVERYONE, sender)
+    with engine_elsewhere() as engine:
+        until(lambda: len(outside.accepted()) >= 30)
+        engine.suspend()
+        in_flight = on_the_wire(engine)
+        deliver()
+        all_delivered(task, EVERYONE)
+        # It finds that others have done its work, and does not do it again.
+        engine.resume()
+        until(lambda: not on_the_wire(engine))
+    all_delivered(task, EVERYONE)
+    assert doubled(outside, EVERYONE) <= in_flight
 
 
 @pytest.mark.usefixtures("short_claims")
