@@ -99,7 +99,7 @@ def test_the_history_has_pages(viewer: Client) -> None:
         message(ANN)
     second = page(viewer, size="10", page="2")
     assert len(second.context["table"].rows) == 2
-    assert "address=ann%40example.org" in second.context["pager"]["previous"]
+    assert "address=ann%40example.org" in second.context["pager"].previous
 
 
 def test_an_address_that_was_never_mailed_has_a_page_all_the_same(viewer: Client) -> None:
