@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from console.badges import Badge
 from console.filters import ChoiceFilter, DayFilter, FilterSet, ModelFilter, TextFilter
 from console.models import ApiUser
-from console.tables import AddressColumn, CodeColumn, Column, NumberColumn, StatusColumn, Table, TimeColumn
+from console.tables import DASH, AddressColumn, CodeColumn, Column, NumberColumn, StatusColumn, Table, TimeColumn
 from console.views import page_url
 from suppression import address
 from suppression.models import Entry, UnsubscribeReason
@@ -116,14 +116,13 @@ class ReasonColumn(CodeColumn):
 
     def render(self, value: str, record: Entry) -> Any:  # type: ignore[override]
         text = self.value(value, record)
-        if value and record.list in (Entry.List.BOUNCE, Entry.List.SPAM_REPORT):
-            return super().render(text)
-        return Column.render(self, text)
+        if not text:
+            return DASH
+        verbatim = record.list in (Entry.List.BOUNCE, Entry.List.SPAM_REPORT)
+        return super().render(text) if verbatim else Column.render(self, text)
 
     def value(self, value: str, record: Entry) -> str:  # type: ignore[override]
-        if record.list == Entry.List.UNSUBSCRIPTION:
-            return str(REASONS.get(value, value))
-        return value or "–"
+        return str(REASONS.get(value, value)) if record.list == Entry.List.UNSUBSCRIPTION else value
 
 
 REASONS = {"": _("Not given"), **dict(UnsubscribeReason.choices)}

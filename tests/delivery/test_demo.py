@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from delivery.management.commands.demo import Command
+from suppression.models import Entry
+from tests.factories.suppression import EntryFactory
 from tests.installation import Installation, until
 
 STATUSES = {"delivered", "invalid", "soft_bounce"}
@@ -51,6 +54,15 @@ def test_two_demos_side_by_side_send_their_batches_agree_with_the_simulator_and_
         assert "Came back: " in said
         assert '"level": "info"' not in said
         until(lambda place=place: not place.processes(), "nothing is left")
+
+
+@pytest.mark.django_db
+def test_the_simulators_addresses_leave_the_bounce_list_for_another_demo() -> None:
+    kept = EntryFactory(list=Entry.List.BOUNCE)
+    EntryFactory(list=Entry.List.BOUNCE, key="bounce@simulator.test")
+    unsubscribed = EntryFactory(list=Entry.List.UNSUBSCRIPTION, key="unsubscribe@simulator.test")
+    Command().clean_bounces()
+    assert set(Entry.objects.all()) == {kept, unsubscribed}
 
 
 def test_a_demo_says_what_it_cannot_do(places: list[Installation]) -> None:

@@ -37,6 +37,7 @@ from delivery.services import domains, recipients, tasks, templates
 from delivery.services.recipient_files import read_recipients
 from delivery.simulator.behaviour import MOODY
 from delivery.simulator.moods import MOODS
+from suppression.models import Entry
 
 DOMAIN = "news.posthorn.test"
 GIVE_UP_SECONDS = 600
@@ -122,6 +123,7 @@ class Command(BaseCommand):
         watcher.start()
         try:
             password = self.administrator()
+            self.clean_bounces()
             agreed = self.batch(recipients, supervisor, rough=weather == "rough", show_json=exit)
             if not exit and not supervisor.stopping:
                 self.farewell(password)
@@ -148,6 +150,10 @@ class Command(BaseCommand):
         account.name = "Posthorn demo"
         account.save()
         return password
+
+    def clean_bounces(self) -> None:
+        """The simulator's addresses are for trying out, again and again: none stays on the bounce list."""
+        Entry.objects.filter(list=Entry.List.BOUNCE, domain=settings.SIMULATOR_DOMAIN).delete()
 
     def sender(self) -> SenderAddress:
         domain = SenderDomain.objects.filter(name=DOMAIN).first() or domains.add_domain(DOMAIN)
