@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -44,7 +45,8 @@ class Permits:
     _fresh_at: dict[int, float] = field(default_factory=dict)
     # Pauses of our own making, heeded until they have surely been read from the database: by time.monotonic().
     _stopped: dict[tuple[int, str], float] = field(default_factory=dict)
-    _turn: int = 0
+    # Whose turn it is among the sending IPs, by group; begun anywhere, or each new engine would prefer the same.
+    _turns: dict[int, int] = field(default_factory=lambda: defaultdict(lambda: time.monotonic_ns() % 1009))
 
     def refresh(self, groups: list[int], *, workers: int) -> list[int]:
         """In the claiming thread: bring these groups' permits up to date; give those that may be worked on now."""
@@ -68,8 +70,8 @@ class Permits:
         """A sending IP from which mail may go to this group now, in turn; None when there is none."""
         now = time.monotonic()
         for _ip in self.ips:
-            self._turn += 1
-            ip = self.ips[self._turn % len(self.ips)]
+            self._turns[group] += 1
+            ip = self.ips[self._turns[group] % len(self.ips)]
             permit = self.known.get((group, ip))
             if permit is not None and permit.valid(now):
                 return ip

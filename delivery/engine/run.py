@@ -45,6 +45,8 @@ T = TypeVar("T")
 IN_FLIGHT = 1200
 BYTES_IN_FLIGHT = 48 * 2**20
 CLAIM_AT_ONCE = 400
+# Mails that go from one sending IP before it is the next one's turn: fewer, and each would call for a few only.
+BUNDLE = 20
 # An engine without work ends itself; the supervisor starts another when mail is due.
 IDLE_SECONDS = 5.0
 POLL_SECONDS = 0.25
@@ -254,12 +256,10 @@ class Engine:
             one.limit_group_id = way.limit_group_id
         if not any((way.limit_group_id, ip) in self.permits.known for ip in self.permits.ips):
             await self._in(self.claiming, lambda: self.permits.refresh([way.limit_group_id], workers=self.workers))
-        sending_ip = self.permits.choose(way.limit_group_id)
-        if sending_ip is None:
-            return
-        lane = self._lane(way, how, sending_ip)
-        while rest and not self.stopping:
-            lane.put(rest.popleft())
+        while rest and not self.stopping and (sending_ip := self.permits.choose(way.limit_group_id)) is not None:
+            lane = self._lane(way, how, sending_ip)
+            for _one in range(min(BUNDLE, len(rest))):
+                lane.put(rest.popleft())
 
     def _lane(self, way: sites.Route, how: Hop, sending_ip: str) -> Lane:
         permit = self.permits.known[way.limit_group_id, sending_ip]

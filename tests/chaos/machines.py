@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from django.conf import settings
 from django.db import connection
 
 from console import heartbeat
-from delivery.models import LimitGroup, RecipientGroup, Share, Task, Waiting, Worker
+from delivery.models import Flow, LimitGroup, RecipientGroup, Share, Task, Waiting, Worker
 from delivery.models.status import FINAL
 from delivery.services import tasks
 from delivery.simulator.record import ACCEPTED
@@ -133,6 +134,8 @@ class Ground:
         self.simulator = simulator
         self.environment = environment
         self.machines: list[Machine] = []
+        # Names of machines by their workers' tokens.
+        self.workers: dict[int, str] = {}
         self.accepted = directory / "simulator" / ACCEPTED
 
     def machine(self, name: str) -> Machine:
@@ -147,14 +150,24 @@ class Ground:
         sender, template = world.sender(publish=True), world.template(world.BODY)
         return tasks.create_task(world.new_task(sender, template, _group(name, domains)))
 
-    def settled(self, task: Task, share: float) -> bool:
-        """Whether this part of the task's mail is final."""
+    def _settled(self, task: Task, share: float) -> bool:
+        # Which machine a worker is of: its row goes when it ends.
+        names = Worker.objects.values_list("token", "name")
+        self.workers |= {token: name.partition(":")[0] for token, name in names}
         counts = tasks.counts_of([task.pk])[task.pk]
         final = sum(count for status, count in counts.items() if status in FINAL)
         return final >= share * (task.group.size if task.group else 0)
 
     def reach(self, task: Task, share: float = 1.0) -> None:
-        until(lambda: self.settled(task, share), f"{share:.0%} settled")
+        """Wait until this part of the task's mail is final."""
+        until(lambda: self._settled(task, share), f"{share:.0%} settled")
+
+    def attempts(self) -> dict[str, int]:
+        """By machine; what a killed worker had not written yet is not counted."""
+        found: Counter[str] = Counter()
+        for token, tried in Flow.objects.filter(worker__in=self.workers).values_list("worker", "tried"):
+            found[self.workers[token]] += tried
+        return dict(found)
 
     def stop(self) -> None:
         for machine in self.machines:

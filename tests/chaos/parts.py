@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import Counter
 from typing import Any
 
 import psutil
 from django.conf import settings
 
 from delivery.engine import shape
-from delivery.models import Flow, QueuePause, Worker
+from delivery.models import QueuePause
 from delivery.simulator.record import REFUSED
 from delivery.simulator.tally import PEAKS
 from tests.chaos.counting import by_client, figures, open_connections, peaks, say, sound
@@ -79,9 +78,7 @@ def machines(messages: int) -> Line:
         east, west = here.machine("east"), here.machine("west")
         limited, listed = messages // 5, messages // 20
         calm = here.send("calm", {**sinks(messages - limited - listed), LIMITED: limited, LISTED: listed})
-        names: dict[int, str] = {}
-        until(lambda: _note(names) or here.settled(calm, 1.0), "all settled")
-
+        here.reach(calm)
         lease = settings.LEASE_SECONDS
         many = int(RATE * len(IPS) * USED * (lease + 6))
         rough = here.send("rough", {**sinks(many // 3), LIMITED: many})
@@ -99,7 +96,7 @@ def machines(messages: int) -> Line:
     line = {
         "part": "machines",
         **figures(calm, messages, here.accepted),
-        "attempts": _by_machine(names),
+        "attempts": here.attempts(),
         "limit_connections": CONNECTIONS,
         "peak_connections": {ip: connections for ip, (connections, _rate) in seen.items()},
         "peak_connections_elsewhere": {ip: connections for ip, (connections, _rate) in sink.items()},
@@ -163,15 +160,3 @@ def _caught(here: Ground, machine: Machine, *, with_share_of: str = "") -> tuple
 
 def _calls(here: Ground, engine: psutil.Process) -> int:
     return open_connections([engine], here.simulator.smtp_port)
-
-
-def _note(names: dict[int, str]) -> None:
-    """Which machine a worker is of: its row goes when it ends."""
-    names |= {token: name.partition(":")[0] for token, name in Worker.objects.values_list("token", "name")}
-
-
-def _by_machine(names: dict[int, str]) -> dict[str, int]:
-    found: Counter[str] = Counter()
-    for token, tried in Flow.objects.filter(worker__in=names).values_list("worker", "tried"):
-        found[names[token]] += tried
-    return dict(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,4 +18,4 @@ def test_two_machines_share_mail_and_keep_within_limits_while_a_worker_is_killed
     settings.VAR = tmp_path
     settings.LEASE_SECONDS = 4
     line, as_it_should_be = parts.machines(800)
-    assert as_it_should_be, line
+    assert as_it_should_be, json.dumps(line)

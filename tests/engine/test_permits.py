@@ -69,3 +69,13 @@ def test_who_gets_a_part_of_the_rate_waits_until_nobody_else_has_used_it_in_that
     before = time.monotonic()
     engine.refresh([group], workers=1)
     assert engine.known[group, IPS[0]].wait(before) > 1
+
+
+def test_each_group_has_turns_of_its_own_among_the_ips(group: int) -> None:
+    other = LimitGroup.objects.create(name="mx:other.test").pk
+    engine = Permits(1)
+    engine.refresh([group, other], workers=1)
+    # Asked one after the other, as they are in each pass.
+    chosen = [(engine.choose(group), engine.choose(other)) for _pass in range(4)]
+    for found in zip(*chosen, strict=True):
+        assert sorted(found) == sorted(IPS * 2)
