@@ -113,10 +113,13 @@ class Signer:
         # every "\r\n\t" is one blank to the verifier: what is signed is what is written, with the folds flattened
         folded = f"{self._start}\r\n\tt={now}; h={self._list(names)};\r\n\tbh={body_hash};\r\n\tb="
         lines.append(b"dkim-signature:" + folded.replace("\r\n\t", " ").encode())
-        signature = self._key.sign(sha256(b"\r\n".join(lines)).digest(), _PADDING, _PREHASHED)
-        text = base64.b64encode(signature).decode()
+        text = base64.b64encode(self._rsa(sha256(b"\r\n".join(lines)).digest())).decode()
         wrapped = "\r\n\t".join([text[start : start + 74] for start in range(0, len(text), 74)])
         return f"DKIM-Signature: {folded}{wrapped}\r\n".encode()
+
+    def _rsa(self, digest: bytes) -> bytes:
+        """More than half of what an engine does."""
+        return self._key.sign(digest, _PADDING, _PREHASHED)
 
     def sign_many(self, mails: Iterable[tuple[Headers | bytes, bytes]], now: int) -> list[bytes]:
         """`sign` for each; made to be run in a thread, as going there costs as much as canonicalising."""

@@ -6,7 +6,10 @@ import datetime as dt
 import hashlib
 import ipaddress
 import json
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -53,48 +56,97 @@ def remembered(domain_ids: list[int], *, now: dt.datetime) -> dict[int, Route]:
         return {row[0]: Route(Site(row[1], _hosts(row[2]), row[3]), row[4], row[5]) for row in cursor.fetchall()}
 
 
-def remember(domain_id: int, site: Site, *, now: dt.datetime) -> Route:
-    """Store a fresh route; rows that waited under the domain's own limit group move to the site's."""
-    key = site.key if len(site.key) <= KEY_LENGTH else "sha256:" + hashlib.sha256(site.key.encode()).hexdigest()
+def remember(found: Mapping[int, Site], *, now: dt.datetime) -> dict[int, Route]:
+    """Store fresh routes, by receiving domain; rows that are ready under a domain's own limit group move to its site's.
+    All at once, each kind of row locked in order: workers that resolve side by side wait, and do not lock each other
+    out."""
     until = now + REMEMBER
-    provider = shape.provider_of(host.name for host in site.hosts)
+    keys = {domain_id: _key(site) for domain_id, site in found.items()}
+    names = {domain_id: _group_name(site, keys[domain_id]) for domain_id, site in found.items()}
+    sites = {keys[domain_id]: site for domain_id, site in sorted(found.items())}
     with transaction.atomic(), connection.cursor() as cursor:
+        site_ids = _upsert_sites(cursor, sites)
+        group_ids = _upsert_groups(cursor, sorted(set(names.values())))
+        domain_ids = sorted(found)
         cursor.execute(
-            "INSERT INTO delivery_site (key, hosts, tencent) VALUES (%s, %s::jsonb, %s) "
-            "ON CONFLICT (key) DO UPDATE SET hosts = excluded.hosts, tencent = excluded.tencent RETURNING id",
-            [key, json.dumps([[host.name, list(host.addresses)] for host in site.hosts]), site.tencent],
+            "SELECT id, limit_group_id FROM delivery_receivingdomain WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
+            [domain_ids],
         )
-        site_id = cursor.fetchone()[0]
+        before = dict(cursor.fetchall())
         cursor.execute(
-            "INSERT INTO delivery_limitgroup (name) VALUES (%s) "
-            "ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
-            [f"provider:{provider.name}" if provider else f"mx:{key}"],
+            """
+            UPDATE delivery_receivingdomain d SET site_id = v.site, limit_group_id = v.grp, resolved_until = %s,
+                nxdomain_since = NULL
+            FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS v(id, site, grp) WHERE d.id = v.id
+            """,
+            [
+                until,
+                domain_ids,
+                [site_ids[keys[domain_id]] for domain_id in domain_ids],
+                [group_ids[names[domain_id]] for domain_id in domain_ids],
+            ],
         )
-        group_id = cursor.fetchone()[0]
-        cursor.execute("SELECT limit_group_id FROM delivery_receivingdomain WHERE id = %s FOR UPDATE", [domain_id])
-        old_group_id = cursor.fetchone()[0]
-        cursor.execute(
-            "UPDATE delivery_receivingdomain SET site_id = %s, limit_group_id = %s, resolved_until = %s, "
-            "nxdomain_since = NULL WHERE id = %s",
-            [site_id, group_id, until, domain_id],
-        )
-    if old_group_id != group_id:
-        move_waiting(domain_id, old_group_id, group_id)
-    return Route(site, group_id, until)
+    moved: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for domain_id, old_group_id in before.items():
+        if old_group_id != (group_id := group_ids[names[domain_id]]):
+            moved[group_id].append((domain_id, old_group_id))
+    for group_id, pairs in moved.items():
+        _move_ready(pairs, group_id)
+    return {domain_id: Route(site, group_ids[names[domain_id]], until) for domain_id, site in found.items()}
 
 
-def move_waiting(domain_id: int, old_group_id: int, group_id: int) -> None:
-    """What this domain has waiting follows it to its new limit group, a bounded chunk a transaction."""
+def _key(site: Site) -> str:
+    return site.key if len(site.key) <= KEY_LENGTH else "sha256:" + hashlib.sha256(site.key.encode()).hexdigest()
+
+
+def _group_name(site: Site, key: str) -> str:
+    provider = shape.provider_of(host.name for host in site.hosts)
+    return f"provider:{provider.name}" if provider else f"mx:{key}"
+
+
+def _upsert_sites(cursor: Any, sites: Mapping[str, Site]) -> dict[str, int]:
+    keys = sorted(sites)
+    cursor.execute(
+        """
+        INSERT INTO delivery_site AS s (key, hosts, tencent)
+        SELECT * FROM unnest(%s::text[], %s::jsonb[], %s::boolean[]) AS v(key, hosts, tencent) ORDER BY key
+        ON CONFLICT (key) DO UPDATE SET hosts = excluded.hosts, tencent = excluded.tencent
+            WHERE (s.hosts, s.tencent) IS DISTINCT FROM (excluded.hosts, excluded.tencent)
+        """,
+        [
+            keys,
+            [json.dumps([[host.name, list(host.addresses)] for host in sites[key].hosts]) for key in keys],
+            [sites[key].tencent for key in keys],
+        ],
+    )
+    cursor.execute("SELECT key, id FROM delivery_site WHERE key = ANY(%s)", [keys])
+    return dict(cursor.fetchall())
+
+
+def _upsert_groups(cursor: Any, names: list[str]) -> dict[str, int]:
+    cursor.execute(
+        "INSERT INTO delivery_limitgroup (name) SELECT n FROM unnest(%s::text[]) n ORDER BY n "
+        "ON CONFLICT (name) DO NOTHING",
+        [names],
+    )
+    cursor.execute("SELECT name, id FROM delivery_limitgroup WHERE name = ANY(%s)", [names])
+    return dict(cursor.fetchall())
+
+
+def _move_ready(pairs: list[tuple[int, int]], group_id: int) -> None:
+    """What waits for these (receiving domain, limit group before) follows to the new limit group, a bounded chunk a
+    transaction. What is put off or held has no index by group, and is put right when it is claimed."""
     while True:
         with connection.cursor() as cursor:
             cursor.execute(
                 """
                 UPDATE delivery_waiting SET limit_group_id = %s WHERE message_id = ANY(ARRAY(
-                    SELECT w.message_id FROM delivery_waiting w JOIN delivery_queue q ON q.id = w.queue_id
-                    WHERE w.limit_group_id = %s AND q.receiving_domain_id = %s AND w.state IN (0, 1, 2)
+                    SELECT w.message_id FROM unnest(%s::bigint[], %s::bigint[]) AS v(domain, grp)
+                    JOIN delivery_waiting w ON w.state = 0 AND w.limit_group_id = v.grp
+                    JOIN delivery_queue q ON q.id = w.queue_id AND q.receiving_domain_id = v.domain
                     LIMIT 5000 FOR UPDATE OF w SKIP LOCKED))
                 """,
-                [group_id, old_group_id, domain_id],
+                [group_id, [pair[0] for pair in pairs], [pair[1] for pair in pairs]],
             )
             if cursor.rowcount < 5000:
                 return

@@ -10,20 +10,22 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.bench import world
+from tests.bench.bench import Bench
 
 ENTRIES = 5_000_000
 RECIPIENTS = 100_000
 ASKED = 5_000  # as many as a task's chunk
 
 
-def part_suppression(figures: dict[str, Any], messages: int) -> None:
+def part_suppression(bench: Bench) -> None:
     from console.models import ApiUser
     from delivery.models import Message, Task, Waiting
     from delivery.services import tasks
     from suppression.services import stopped
 
     fill()
-    sender, template = world.sender(publish=False), world.template(world.BODY)
+    figures = bench.figures
+    sender, template = world.sender(), world.template()
     group = world.filled_group("listed", RECIPIENTS, domains=50)
     user = ApiUser.console("batch").pk
     taken = []

@@ -12,7 +12,10 @@ import statistics
 import sys
 import time
 from multiprocessing import get_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.bench.bench import Bench
 
 if "gunicorn" in sys.argv[0]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
@@ -33,14 +36,13 @@ if "gunicorn" in sys.argv[0]:
     )
     from console.wsgi import application  # noqa: F401  (what gunicorn serves)
 
-Figures = dict[str, Any]
 CONNECTIONS = 16
 ROUNDS = 5
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0"
 
 
-def part_tracking(figures: Figures, messages: int) -> None:
-    """`messages` messages, each opened and clicked about once."""
+def part_tracking(bench: Bench) -> None:
+    """Messages, each opened and clicked about once."""
     from django.core.management import call_command
 
     from console.supervisor import parts
@@ -50,6 +52,7 @@ def part_tracking(figures: Figures, messages: int) -> None:
     from tracking.models import Event
 
     call_command("collectstatic", verbosity=0, interactive=False)
+    figures, messages = bench.figures, min(bench.messages, 10_000)
     world.history(messages, days=0.02)
     rows = list(Message.objects.order_by("-pk").values_list("pk", "version_id")[:messages])
     plain = _version_without_variables(rows[0][1])

@@ -5,39 +5,39 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-import json
-import random
 import time
-from typing import Any
 
-import psutil
-from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from console import database, ids
+from console import ids, partitions
 from console.models import ApiUser
-from console.supervisor import Supervisor
 from delivery.models import RecipientGroup, SenderAddress, SenderDomain, Task, Template, TemplateVersion
 from delivery.services import dkim_keys, requests, tasks, warmup
 
 LINKS = 10
 PARAGRAPH = "Dear {{first_name}}, the linen that you asked for is here again, in {{colour}}, and one is put aside. "
-BODY = (
-    "<!doctype html><html><body style='font:16px Arial'><h1>{{first_name}}, good news</h1>"
-    + "".join(
-        f"<p>{PARAGRAPH * 3}<a href='https://shop.posthorn.test/item/{n}?for={{{{customer}}}}'>Item {n}</a></p>"
-        for n in range(LINKS)
-    )
-    + "<p><a href='{{unsubscribe_url}}'>Unsubscribe</a></p></body></html>"
-)
+PLAIN = '<p style="margin:0 0 8px;color:#333">Woven in the old mill by the river, washed and dried in the sun.</p>'
 TEXT = (
     "Dear {{first_name}}, the linen is here again. https://shop.posthorn.test/ \r\nUnsubscribe: {{unsubscribe_url}}\r\n"
 )
 
 
-def sender(*, publish: bool) -> SenderAddress:
-    """A verified domain's address; with its records in the simulator's zone when asked."""
+def html(size: int) -> str:
+    """A page of about `size` bytes with 10 links, half of it written for the reader where it is small."""
+    plain = PLAIN * max(0, (size - 5_000) // LINKS // len(PLAIN))
+    articles = "".join(
+        f"<p>{PARAGRAPH * 3}<a href='https://shop.posthorn.test/item/{n}?for={{{{customer}}}}'>Item {n}</a></p>{plain}"
+        for n in range(LINKS)
+    )
+    return (
+        "<!doctype html><html><body style='font:16px Arial'><h1>{{first_name}}, good news</h1>"
+        f"{articles}<p><a href='{{{{unsubscribe_url}}}}'>Unsubscribe</a></p></body></html>"
+    )
+
+
+def sender() -> SenderAddress:
+    """A verified domain's address."""
     domain, made = SenderDomain.objects.get_or_create(
         name="bench.posthorn.test", defaults={"verified_at": timezone.now(), "level": warmup.LEVELS}
     )
@@ -46,15 +46,17 @@ def sender(*, publish: bool) -> SenderAddress:
     return SenderAddress.objects.get_or_create(domain=domain, prefix="news", defaults={"sender_name": "Bench"})[0]
 
 
-def template(html: str) -> Template:
-    found, made = Template.objects.get_or_create(name="Bench")
+def template(size: int = 5_000) -> Template:
+    """Of mails of about so many bytes."""
+    found, made = Template.objects.get_or_create(name=f"Bench {size}")
     if made:
+        source = html(size)
         version = TemplateVersion.objects.create(
             template=found,
             number=1,
             type="html",
-            source=html,
-            html=html,
+            source=source,
+            html=source,
             text=TEXT,
             variables=["first_name", "colour", "customer"],
         )
@@ -113,103 +115,79 @@ def task_without_queueing(sender_address: SenderAddress, body: Template, group: 
     )
 
 
-def send_and_wait(sender_address: SenderAddress, body: Template, group: RecipientGroup, limit: float = 300) -> float:
-    """Seconds from the task's start to its last row final."""
+HISTORY_DAYS = 60
+HISTORY_CHUNK = 500_000
+
+
+def no_history() -> None:
+    """Forget what was sent."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE delivery_message, delivery_attempt")
+
+
+def history(count: int, *, days: float = HISTORY_DAYS) -> float:
+    """`count` settled messages of the last days, each with its attempt, and a task of their own; gives the seconds.
+
+    Made in the database, then cleaned up as if they had come one by one.
+    """
     begun = time.perf_counter()
-    task = tasks.create_task(new_task(sender_address, body, group))
-    while time.perf_counter() - begun < limit:
-        task.refresh_from_db()
-        if task.ended_at is not None:
-            seconds = time.perf_counter() - begun
-            counts = tasks.counts_of([task.pk])[task.pk]
-            if counts != {"delivered": group.size}:
-                raise RuntimeError(f"The sink takes everything, yet: {counts}")
-            return seconds
-        time.sleep(0.05)
-    raise RuntimeError(f"Not done after {limit} s: {tasks.counts_of([task.pk])}")
-
-
-def _roots(supervisor: Supervisor) -> dict[str, int]:
-    """The first process of each part, and of PostgreSQL."""
-    roots = {part.name: part.process.pid for part in supervisor.parts if part.process is not None}
-    return {**roots, "postgres": int((database.PGDATA / "postmaster.pid").read_text().split()[0])}
-
-
-def peaks(supervisor: Supervisor) -> dict[str, float]:
-    """Peak memory in MB of the largest process of each part (PostgreSQL's holds the shared buffers that it touched)."""
-    found: dict[str, float] = {}
-    for name, pid in _roots(supervisor).items():
-        root = psutil.Process(pid)
-        found[name] = max(_peak(process.pid) for process in [root, *root.children(recursive=True)])
-    return found
-
-
-def cpu_seconds(supervisor: Supervisor) -> dict[str, float]:
-    """Processor time that each part, and PostgreSQL, has used so far."""
-    found: dict[str, float] = {}
-    for name, pid in _roots(supervisor).items():
-        root = psutil.Process(pid)
-        found[name] = sum(_cpu(process) for process in [root, *root.children(recursive=True)])
-    return found
-
-
-def _cpu(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(times.user + times.system)
-
-
-def _peak(pid: int) -> float:
-    try:
-        with open(f"/proc/{pid}/status") as status:
-            line = next(line for line in status if line.startswith("VmHWM"))
-        return round(int(line.split()[1]) / 1024, 1)
-    except (OSError, StopIteration):
-        return 0.0
-
-
-def history(count: int, *, days: float = 6) -> None:
-    """`count` settled messages of the last days, with a task of their own."""
-    sender_address, body = sender(publish=False), template(BODY)
+    sender_address, body = sender(), template()
     task = task_without_queueing(sender_address, body, filled_group("history", 1, domains=1))
     domains = requests.receiving_domains([f"d{n}.sink.test" for n in range(50)])
-    chooser = random.Random(1)
-    choices = [("delivered", "")] * 18 + [("invalid", "not_exist"), ("soft_bounce", "other")]
-    domain_ids = [known.id for known in domains.values()]
-    assert body.current_id
     now = timezone.now()
-    rows: list[tuple[Any, ...]] = []
-    for n in range(count):
-        status, reason = chooser.choice(choices)
-        moment = now - (count - n) * (dt.timedelta(days=days) / count)
-        rows.append(
-            (
-                ids.id_at(moment) + n % 4096,
-                task.api_user_id,
-                task.pk,
-                body.current_id,
-                sender_address.domain_id,
-                chooser.choice(domain_ids),
-                f"reader{n}@d{n % 50}.sink.test",
-                sender_address.address,
-                "Bench",
-                f"Zoë {n}, good news",
-                "bench",
-                "",
-                json.dumps({"first_name": "Zoë"}),
-                status,
-                reason,
-                "",
-                1,
-                "250 2.0.0 OK",
-                None,
-            )
-        )
+    partitions.ensure(now, months_back=3)
+    first = ids.id_at(now - dt.timedelta(days=days))
+    # Never as late as a message that is made meanwhile.
+    step = (ids.id_at(now) - first) // (count + 1)
     with connection.cursor() as cursor:
-        requests._copy(cursor, requests._MESSAGE_COLUMNS, rows)
-        cursor.execute("ANALYZE delivery_message")
+        cursor.execute("SET synchronous_commit = off")
+        for start in range(0, count, HISTORY_CHUNK):
+            numbers = {"start": start, "end": min(start + HISTORY_CHUNK, count) - 1, "first": first, "step": step}
+            cursor.execute(
+                """
+                INSERT INTO delivery_message (id, api_user_id, task_id, version_id, sender_domain_id,
+                    receiving_domain_id, recipient, sender, sender_name, subject, label, to_field, variables, status,
+                    reason, held_by, attempts, last_reply, sent_at)
+                SELECT %(first)s + n * %(step)s, %(user)s, %(task)s, %(version)s, %(domain)s,
+                    (%(domains)s::bigint[])[1 + n %% 50], 'reader' || n || '@d' || n %% 50 || '.sink.test', %(sender)s,
+                    'Bench', 'Zoë ' || n || ', good news', 'bench', '', '{"first_name": "Zoë", "colour": "sea & sand"}',
+                    CASE n %% 20 WHEN 3 THEN 'invalid' WHEN 7 THEN 'soft_bounce' ELSE 'delivered' END,
+                    CASE n %% 20 WHEN 3 THEN 'not_exist' WHEN 7 THEN 'other' ELSE '' END, '', 1,
+                    '250 2.0.0 Ok: queued as ' || to_hex(n), %(now)s::timestamptz - interval '1 minute'
+                FROM generate_series(%(start)s::bigint, %(end)s::bigint) n
+                """,
+                {
+                    **numbers,
+                    "user": task.api_user_id,
+                    "task": task.pk,
+                    "version": body.current_id,
+                    "domain": sender_address.domain_id,
+                    "domains": [known.id for known in domains.values()],
+                    "sender": sender_address.address,
+                    "now": now,
+                },
+            )
+            cursor.execute(
+                """
+                INSERT INTO delivery_attempt (message_id, number, at, seconds, outcome, reason, rule, phase, code,
+                    enhanced, reply, mx_host, remote_ip, send_ip, tls, certificate, conversation)
+                SELECT %(first)s + n * %(step)s, 1, %(now)s::timestamptz - interval '1 minute', 0.02,
+                    CASE n %% 20 WHEN 3 THEN 'refused' WHEN 7 THEN 'deferred' ELSE 'delivered' END, '', 'taken', 'dot',
+                    250, '2.0.0', '250 2.0.0 Ok: queued as ' || to_hex(n), 'mx.sink.test', '127.0.0.1', '127.0.0.1',
+                    '', '', '[["mail", "250 2.1.0 Ok"], ["rcpt", "250 2.1.5 Ok"], ["data", "354 Go on"]]'
+                FROM generate_series(%(start)s::bigint, %(end)s::bigint) n
+                """,
+                {**numbers, "now": now},
+            )
+        cursor.execute("RESET synchronous_commit")
+        cursor.execute("VACUUM (ANALYZE) delivery_message, delivery_attempt")
+        cursor.execute("CHECKPOINT")
     requests.move_counts([(task.pk, "delivered", count)])
     Task.objects.filter(pk=task.pk).update(status="done", ended_at=now, requested=count, expanded=True)
-    assert settings.EMBEDDED
+    return time.perf_counter() - begun
+
+
+def database_bytes() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return int(cursor.fetchone()[0])

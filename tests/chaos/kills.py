@@ -48,7 +48,7 @@ class Kills:
         begun = time.monotonic()
         try:
             group = world.filled_group("chaos", self.messages, domains=5)
-            sender, template = world.sender(publish=True), world.template(world.BODY)
+            sender, template = world.sender(), world.template()
             task = self.steady(lambda: tasks.create_task(world.new_task(sender, template, group)))
             self.kill_until_done(task)
         finally:

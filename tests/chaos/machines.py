@@ -147,7 +147,7 @@ class Ground:
         """A task to so many people at each of these domains, begun when all machines are there."""
         for machine in self.machines:
             until(machine.ready, f"{machine.name} is ready", 120)
-        sender, template = world.sender(publish=True), world.template(world.BODY)
+        sender, template = world.sender(), world.template()
         return tasks.create_task(world.new_task(sender, template, _group(name, domains)))
 
     def _settled(self, task: Task, share: float) -> bool:
