@@ -112,9 +112,9 @@ def _longest() -> float:
     return max((rule.after_delivery for rule in rules() if rule.after_delivery is not None), default=0.0)
 
 
-def titles() -> dict[str, str]:
-    """What each rule says to a person, by its name."""
-    return {rule.name: rule.title for rule in rules()}
+def title(name: str) -> str:
+    """What the rule says to a person; its name, where there is no such rule any more."""
+    return next((rule.title for rule in rules() if rule.name == name), name)
 
 
 def read(text: str) -> tuple[Rule, ...]:

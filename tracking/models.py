@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -59,6 +60,10 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.message_id}"
+
+    @property
+    def at(self) -> dt.datetime:
+        return ids.time_of(self.id)
 
 
 class UnsubscribePage(models.Model):

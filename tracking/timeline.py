@@ -10,6 +10,7 @@ from console import ids
 from delivery.models import Message
 from delivery.timeline import Entry
 from suppression.models import UnsubscribeReason
+from tracking import automatic
 from tracking.feedback import shown
 from tracking.models import Event
 
@@ -31,10 +32,10 @@ def entry_of(event: Event) -> Entry:
     """One event in words."""
     if event.kind in shown.KINDS:
         return shown.entry(event)
+    if event.kind in (Event.Kind.OPEN, Event.Kind.CLICK):
+        return _hit(event)
     who = [str(event.ip or ""), event.user_agent]
-    at = ids.time_of(event.pk)
-    if event.kind == Event.Kind.CLICK:
-        return Entry(at, _("Clicked"), "ok", "pointer", _facts(event.link, *who))
+    at = event.at
     if event.kind == Event.Kind.UNSUBSCRIBE:
         return Entry(at, _("Unsubscribed"), "warn", "ban", _facts(_how(event), _reason(event), *who))
     if event.kind == Event.Kind.RESUBSCRIBE:
@@ -43,7 +44,17 @@ def entry_of(event: Event) -> Entry:
         by = _("on the unsubscribe page") if event.detail.get("source") == "page" else _("by a feedback loop")
         kind = str(event.detail.get("feedback_type") or "")
         return Entry(at, _("Reported as spam"), "bad", "alert-triangle", _facts(by, kind, _reason(event), *who))
-    return Entry(at, _("Opened"), "ok", "mail-opened", _facts(*who))
+    return Entry(at, str(Event.Kind(event.kind).label), facts=_facts(*who))
+
+
+def _hit(event: Event) -> Entry:
+    """A person's, or a machine's with the rule that said so."""
+    opened = event.kind == Event.Kind.OPEN
+    facts = _facts(event.link, event.client, str(event.ip or ""), event.user_agent)
+    if event.automatic:
+        title = _("Opened by a machine") if opened else _("Clicked by a machine")
+        return Entry(event.at, title, "calm", "robot", _facts(automatic.title(event.automatic), facts))
+    return Entry(event.at, _("Opened") if opened else _("Clicked"), "ok", "mail-opened" if opened else "pointer", facts)
 
 
 def _how(event: Event) -> str:

@@ -114,7 +114,7 @@ class MessageStatusColumn(StatusColumn):
 
     def render(self, value: Any, record: Message) -> SafeString:  # type: ignore[override]
         marks = [
-            icon("mail-opened", _("opened")) if record.opened_at else "",
+            _opened(record),
             icon("pointer", _("clicked")) if record.clicked_at else "",
         ]
         shown = badge(message_badge(record, getattr(record, "due", None)))
@@ -126,6 +126,13 @@ class MessageStatusColumn(StatusColumn):
 
     def value(self, value: Any, record: Message) -> str:  # type: ignore[override]
         return str(message_badge(record, getattr(record, "due", None)))
+
+
+def _opened(message: Message) -> SafeString | str:
+    """By a person; or by machines alone, which says little of whether anybody read it."""
+    if message.opened_at:
+        return icon("mail-opened", _("opened"))
+    return icon("robot", _("opened (automatic)")) if message.opened_by_machine_at else ""
 
 
 class MessageTable(Table):
@@ -143,6 +150,7 @@ class MessageTable(Table):
             gettext_lazy("Reason"): "reason",
             gettext_lazy("Held by"): "held_by",
             gettext_lazy("Opened"): "opened_at",
+            gettext_lazy("Opened (automatic)"): "opened_by_machine_at",
             gettext_lazy("Clicked"): "clicked_at",
         },
     )

@@ -134,7 +134,7 @@ def test_more_domains_than_can_be_named_are_added_up(viewer: Client, monkeypatch
     for number in range(4):
         came("spam-reports", f"ann@d{number}.example")
     answer = shown(viewer, "spam-reports")
-    lines = {name: count for name, _url, count in answer.context["parts"][1].lines}
+    lines = {name: count for name, _url, count, _parts in answer.context["parts"][1].lines}
     assert lines == {"d0.example": 1, "d1.example": 1, "All others": 2}
 
 

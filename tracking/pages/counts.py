@@ -1,4 +1,4 @@
-"""Spam reports, bounced addresses and unsubscriptions in figures: by day, sender domain and receiving domain."""
+"""What came back in figures: by day, sender domain and receiving domain. Opens, clicks, spam reports and the others."""
 
 from __future__ import annotations
 
@@ -83,12 +83,21 @@ def _of_message(**fields: Any) -> Exists:
     return Exists(Message.objects.filter(pk=OuterRef("message_id"), **fields))
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What is counted apart: a column and a series. `condition`: see counting.counted."""
+
+    name: StrPromise
+    tone: Tone
+    condition: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class CountsPage:
-    """`of`: the name of the list's page; `one`: what is counted, for the chart; `note`: how it is counted."""
+    """`of`, `of_title`: the list's page; `one`: what is counted, for the chart; `note`: how it is counted."""
 
     of: str
-    list: Entry.List
+    of_title: StrPromise | str
     title: StrPromise
     one: StrPromise
     note: StrPromise
@@ -96,6 +105,8 @@ class CountsPage:
     filters: type[CountsFilter]
     tone: Tone
     when: StrPromise
+    permission: str = "suppression.view_entry"
+    apart: tuple[Apart, ...] = ()
 
     @property
     def name(self) -> str:
@@ -111,7 +122,7 @@ class CountsPage:
             route=self.route,
             view=functools.partial(show, page=self),
             title=self.title,
-            permission="suppression.view_entry",
+            permission=self.permission,
             parent=self.of,
             methods=("GET", "HEAD"),
         )
@@ -125,7 +136,7 @@ class CountsPage:
             title=self.title,
             rows=self.rows,
             table=Table,
-            permission="suppression.view_entry",
+            permission=self.permission,
             noun=("", ""),
             filters=self.filters,
             window=self.when,
@@ -140,10 +151,10 @@ def show(request: HttpRequest, page: CountsPage) -> HttpResponse:
         "listing": listing,
         "fields": filter_fields(listing),
         "presets": presets(listing),
-        "crumbs": [(page.list.label, reverse(page.of)), (_("counts"), "")],
+        "crumbs": [(page.of_title, reverse(page.of)), (_("counts"), "")],
     }
     if listing.valid and listing.window:
-        found = counting.counted(listing.queryset, listing.window)
+        found = counting.counted(listing.queryset, listing.window, [one.condition for one in page.apart])
         context |= {
             "found": found,
             "most": counting.MOST,
@@ -162,33 +173,38 @@ def _chart(page: CountsPage, found: counting.Counted) -> Chart:
     return Chart(
         id="days",
         label=_("%s by day") % page.one,
+        stacked=bool(page.apart),
         labels=[date_format(day, "j M") for day, _count in found.days],
-        series=[Series(name=page.one, tone=page.tone, data=[count for _day, count in found.days])],
+        series=[
+            Series(name=one.name, tone=one.tone, data=[parts[place] for parts in found.day_parts])
+            for place, one in enumerate(page.apart)
+        ]
+        or [Series(name=page.one, tone=page.tone, data=[count for _day, count in found.days])],
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One table: its lines are (name, URL of the same page for it alone or "", count)."""
+    """One table: its lines are (name, URL of the same page for it alone or "", count, what of it is counted apart)."""
 
     id: str
     title: str
     head: str
-    lines: list[tuple[str, str, int]]
+    lines: list[tuple[str, str, int, tuple[int, ...]]]
 
 
 def _parts(listing: Listing, found: counting.Counted) -> list[Part]:
     senders = [
-        (one.name or _("Not known"), listing.query(sender_domain=one.pk) if one.pk else "", one.count)
+        (one.name or _("Not known"), listing.query(sender_domain=one.pk) if one.pk else "", one.count, one.parts)
         for one in found.sender_domains
     ]
     receivers = [
-        (one.name or _("Not known"), listing.query(receiving_domain=one.name) if one.name else "", one.count)
+        (one.name or _("Not known"), listing.query(receiving_domain=one.name) if one.name else "", one.count, one.parts)
         for one in found.receiving_domains
     ]
     for lines, rest in ((senders, found.rest_of_sending), (receivers, found.rest_of_receiving)):
-        if rest:
-            lines.append((_("All others"), "", rest))
+        if rest.count:
+            lines.append((_("All others"), "", rest.count, rest.parts))
     return [
         Part("by-sender", _("By sender domain"), _("Sender domain"), senders),
         Part("by-receiver", _("By receiving domain"), _("Receiving domain"), receivers),
@@ -207,7 +223,7 @@ def _wider(listing: Listing) -> str:
 register(
     CountsPage(
         of="spam-reports",
-        list=Entry.List.SPAM_REPORT,
+        of_title=Entry.List.SPAM_REPORT.label,
         title=gettext_lazy("Spam reports, counted"),
         one=gettext_lazy("Spam reports"),
         note=gettext_lazy("Each report counts on the day on which it came, on the list still or not."),
@@ -218,7 +234,7 @@ register(
     ),
     CountsPage(
         of="bounced",
-        list=Entry.List.BOUNCE,
+        of_title=Entry.List.BOUNCE.label,
         title=gettext_lazy("Bounced, counted"),
         one=gettext_lazy("Bounced addresses"),
         note=gettext_lazy("Each address of the list counts once, on the day of its latest hard bounce."),
@@ -229,7 +245,7 @@ register(
     ),
     CountsPage(
         of="unsubscriptions",
-        list=Entry.List.UNSUBSCRIPTION,
+        of_title=Entry.List.UNSUBSCRIPTION.label,
         title=gettext_lazy("Unsubscriptions, counted"),
         one=gettext_lazy("Unsubscriptions"),
         note=gettext_lazy("Each counts on the day on which it came, those that were taken back as well."),
