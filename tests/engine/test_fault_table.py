@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import inspect
 import socket
 import ssl
 from collections.abc import Iterator
@@ -25,13 +26,14 @@ import pytest
 
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
+from delivery.engine.session import Outgoing
 from delivery.engine.settle import decide
 from delivery.engine.smtp import SmtpFailed
-from delivery.engine.types import Exchange
+from delivery.engine.types import Exchange, Phase
 from delivery.models import Status
 from delivery.simulator.tls import server_context
 from tests.engine import smtp_server as faulty
-from tests.engine.smtp_server import Hangup, Server, hurried, mail
+from tests.engine.smtp_server import Hangup, Server, hurried, letter, mail
 
 NOW = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
 BIG = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 120_000
@@ -162,6 +164,49 @@ def test_a_fault_has_the_outcome_of_the_table(fault: str, phase: str, cell: str,
         assert exchange.tls == ""
     elif not fault.startswith("take_then"):
         assert not server.accepted, "refused or put off, and yet taken"
+
+
+def test_every_fault_and_every_phase_stands_in_the_table() -> None:
+    head, *rows = TABLE.strip().splitlines()
+    assert head.split() == [phase.value for phase in Phase if phase not in (Phase.DNS, Phase.AUTH)]
+    known = {name for name, does in vars(faulty).items() if inspect.iscoroutinefunction(does)}
+    assert {row.split()[0] for row in rows} == (known - {"connect", "mail"}) | FAULTS.keys()
+
+
+ANNOUNCED = [cell for cell in cells() if cell[1] in ("mail", "rcpt", "data", "body", "dot")]
+
+
+@pytest.mark.parametrize(("fault", "phase", "cell"), ANNOUNCED, ids=lambda value: value)
+def test_a_message_announced_behind_another_fares_no_differently_and_does_it_no_harm(
+    fault: str, phase: str, cell: str
+) -> None:
+    server = Server()
+    first = letter(b"Subject: first\r\n\r\nhello\r\n")
+    second = letter(BIG if phase == "body" else b"Subject: second\r\n\r\nhello\r\n", to="b@example.org")
+
+    def follow() -> Outgoing:
+        # What comes first is on the wire already, but for its body.
+        server.faults[phase] = FAULTS.get(fault) or getattr(faulty, fault)
+        return second
+
+    async def run() -> tuple[Exchange, Exchange]:
+        async with server.running():
+            connection = await server.connect(hurried(phase))
+            exchanges = await connection.send(first, follow=follow), await connection.send(second)
+            await connection.quit()
+            return exchanges
+
+    before, exchange = asyncio.run(run())
+    if phase == "dot":
+        # The fault meets the first; the second has not been tried, or is answered for itself.
+        assert outcome(before) == cell
+        assert exchange.stale or outcome(exchange) == cell
+    else:
+        assert outcome(before) == "D"
+        # On a connection used before, a server that is gone at MAIL has not been asked: another is, at once.
+        assert outcome(exchange) == cell or (exchange.stale and phase == "mail")
+    bodies = [body for *_, body in server.accepted if body]
+    assert bodies == ([first.content] if phase != "dot" else [])
 
 
 @pytest.mark.parametrize(
