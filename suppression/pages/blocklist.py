@@ -70,7 +70,7 @@ class ChangeFilter(FilterSet):
 class ChangeTable(Table):
     made = TimeColumn(_("Time"), accessor="made_at", sort="id")
     what = MainColumn(_("Addresses"), url=lambda change: _upload_url(change), strong=False)
-    action = StatusColumn(_("What"), badge=lambda change: _BADGES[change.action], accessor="pk", width="cw-10")
+    action = StatusColumn(_("What"), badge=lambda change: _BADGES[change.action], accessor="pk", width="cw-11")
     count = NumberColumn(_("Entries"), width="cw-6")
     on = Column(_("List"), accessor="get_list_display", width="cw-9", default=_("Several"))
     by = Column(_("By"), accessor="made_by", width="cw-9")
