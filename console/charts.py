@@ -22,7 +22,8 @@ class Series:
 
     name: Text
     tone: Tone
-    data: Sequence[float]
+    # None: nothing to be said of that label; the line has a gap.
+    data: Sequence[float | None]
     dash: tuple[int, ...] = ()
     stepped: bool = False
     type: Literal["", "bar", "line"] = ""
@@ -86,5 +87,7 @@ class Chart:
             for n, label in enumerate(self.labels)
         ]
 
-    def _text(self, value: float) -> str:
+    def _text(self, value: float | None) -> str:
+        if value is None:
+            return "–"
         return f"{number_format(round(value, self.decimals), self.decimals, force_grouping=True)}{self.unit}"

@@ -88,6 +88,12 @@ def partitioned_models() -> list[type[models.Model]]:
     return [model for model in apps.get_models() if hasattr(model, "partition_by")]
 
 
+def first_month(model: type[models.Model]) -> dt.datetime | None:
+    """The month of its oldest partition: from then on nothing was taken away."""
+    months = sorted(name[-6:] for name in _partitions(model._meta.db_table) if name[-6:].isdecimal())
+    return dt.datetime(int(months[0][:4]), int(months[0][4:]), 1, tzinfo=dt.UTC) if months else None
+
+
 def month_start(moment: dt.datetime, offset: int = 0) -> dt.datetime:
     """Midnight UTC of the first day of the month `offset` months after `moment`'s."""
     months = moment.year * 12 + moment.month - 1 + offset

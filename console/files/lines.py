@@ -17,11 +17,12 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """The rows as lines of CSV (RFC 4180). A value that a spreadsheet would run as a formula is shown, not run."""
     for row in rows:
         line = io.StringIO()
-        csv.writer(line, lineterminator="\r\n").writerow([_defused(cell) for cell in row])
+        csv.writer(line, lineterminator="\r\n").writerow([defused(cell) for cell in row])
         yield line.getvalue()
 
 
-def _defused(cell: object) -> object:
+def defused(cell: object) -> object:
+    """What a spreadsheet shows as it is written, and does not run."""
     return "'" + cell if isinstance(cell, str) and cell[:1] in _FORMULA else cell
 
 

@@ -11,7 +11,7 @@ from delivery.models.message import Attempt, Message
 from delivery.models.preflight import IpCheck, IpDay
 from delivery.models.queue import LimitGroup, Queue, QueuePause, ReceivingDomain, Share, Site, Waiting, Worker
 from delivery.models.relay import Relay
-from delivery.models.statistics import Delta, Folded, Statistic
+from delivery.models.statistics import Delta, Folded, Statistic, Summary, Total
 from delivery.models.status import HeldBy, PauseCause, Reason, Status, TaskStatus
 from delivery.models.task import Task, TaskCount
 from delivery.models.template import Template, TemplateVersion
@@ -52,11 +52,13 @@ __all__ = [
     "Standing",
     "Statistic",
     "Status",
+    "Summary",
     "Task",
     "TaskCount",
     "TaskStatus",
     "Template",
     "TemplateVersion",
+    "Total",
     "Waiting",
     "Worker",
 ]

@@ -10,18 +10,11 @@ from typing import ClassVar
 
 from django.db import models
 
-LABEL_LENGTH = 64
 
-
-class _Columns(models.Model):
+class _Sums(models.Model):
     """The columns are named in services/columns.py, which says what counts in which."""
 
     at = models.DateTimeField()
-    api_user_id = models.BigIntegerField()
-    sender_domain_id = models.BigIntegerField()
-    receiving_domain_id = models.BigIntegerField()
-    template_id = models.BigIntegerField()
-    label = models.TextField()
 
     requested = models.IntegerField(default=0)
     rejected = models.IntegerField(default=0)
@@ -44,8 +37,20 @@ class _Columns(models.Model):
         abstract = True
 
 
-class Delta(_Columns):
+class _OfMail(_Sums):
+    api_user_id = models.BigIntegerField()
+    sender_domain_id = models.BigIntegerField()
+    template_id = models.BigIntegerField()
+    label = models.TextField()
+
+    class Meta:
+        abstract = True
+
+
+class Delta(_OfMail):
     """What a transaction changed: only ever inserted, and taken away when it is folded. No row is waited for."""
+
+    receiving_domain_id = models.BigIntegerField()
 
     class Meta:
         verbose_name = "delta"
@@ -54,13 +59,13 @@ class Delta(_Columns):
         return f"{self.at:%Y-%m-%d %H:%M} {self.label}"
 
 
-class Statistic(_Columns):
-    """The sums. Each stands here twice: by receiving domain, and over all of them (`receiving_domain_id` 0), which is
-    what most pages ask for and fewer rows by far. Whoever sums says which of the two is meant."""
+class Statistic(_OfMail):
+    """The sums by receiving domain."""
 
     pk = models.CompositePrimaryKey(
         "receiving_domain_id", "at", "api_user_id", "sender_domain_id", "template_id", "label"
     )
+    receiving_domain_id = models.BigIntegerField()
 
     class Meta:
         verbose_name = "statistic"
@@ -69,6 +74,42 @@ class Statistic(_Columns):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.label}"
+
+
+class Total(_OfMail):
+    """The same sums over all receiving domains: fewer rows by far, and close together."""
+
+    pk = models.CompositePrimaryKey("at", "api_user_id", "sender_domain_id", "template_id", "label")
+
+    class Meta:
+        verbose_name = "total"
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.label}"
+
+
+class Summary(_Sums):
+    """The same sums of one value of one dimension: what is asked most is a row for each quarter-hour."""
+
+    class Dimension(models.IntegerChoices):
+        ALL = 0, "everything"
+        API_USER = 1, "API user"
+        SENDER_DOMAIN = 2, "sender domain"
+        RECEIVING_DOMAIN = 3, "receiving domain"
+        TEMPLATE = 4, "template"
+        LABEL = 5, "label"
+
+    pk = models.CompositePrimaryKey("dimension", "key", "at")
+    dimension = models.SmallIntegerField(choices=Dimension)
+    # An id as text, or the label; of ALL: empty.
+    key = models.TextField()
+
+    class Meta:
+        verbose_name = "summary"
+        indexes: ClassVar = [models.Index(fields=["at"], name="summary_at")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.get_dimension_display()} {self.key}"
 
 
 class Folded(models.Model):

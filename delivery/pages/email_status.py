@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console import ids
-from console.filters import ChoicesFilter, FilterSet, IdFilter, ModelFilter, TextFilter
+from console.filters import ChoicesFilter, IdFilter, TextFilter
 from console.lists import Empty, ListPage
 from console.menu import Section
 from console.models import ApiUser
@@ -25,17 +25,8 @@ from console.tables import AddressColumn, CodeColumn, Column, StatusColumn, Tabl
 from console.templatetags.posthorn import badge, icon
 from console.window import MAX_DAYS, Window
 from delivery.badges import MESSAGE, message_badge
-from delivery.models import (
-    Message,
-    Reason,
-    ReceivingDomain,
-    SenderAddress,
-    SenderDomain,
-    Status,
-    Template,
-    TemplateVersion,
-    Waiting,
-)
+from delivery.models import Message, Reason, SenderAddress, Status, Waiting
+from delivery.pages.mail_filters import MailFilter
 
 
 def rows(window: Window) -> QuerySet[Message]:
@@ -54,7 +45,7 @@ def annotated(messages: QuerySet[Message]) -> QuerySet[Message]:
     )
 
 
-class MessageFilter(FilterSet):
+class MessageFilter(MailFilter):
     main = ("recipient", "status", "reason")
 
     recipient = TextFilter(
@@ -63,21 +54,6 @@ class MessageFilter(FilterSet):
     status = ChoicesFilter("status", gettext_lazy("Status"), choices=Status.choices, badges=MESSAGE)
     reason = ChoicesFilter("reason", gettext_lazy("Reason"), choices=Reason.choices)
     sender = TextFilter("sender", gettext_lazy("Sender"), placeholder=gettext_lazy("whole address"), method="by_sender")
-    sender_domain = ModelFilter(
-        "sender_domain", gettext_lazy("Sender domain"), queryset=SenderDomain.objects.order_by("name")
-    )
-    receiving_domain = TextFilter(
-        "receiving_domain",
-        gettext_lazy("Receiving domain"),
-        placeholder="gmail.com",
-        method="by_receiving_domain",
-    )
-    api_user = ModelFilter("api_user", gettext_lazy("API user"), queryset=ApiUser.objects.order_by("name"))
-    type = ChoicesFilter("type", gettext_lazy("Email type"), choices=ApiUser.Type.choices, method="by_type")
-    label = TextFilter("label", gettext_lazy("Label"), lookup_expr="exact", max_length=64)
-    template = ModelFilter(
-        "template", gettext_lazy("Template"), queryset=Template.objects.order_by("name"), method="by_template"
-    )
     task = IdFilter("task_id", gettext_lazy("Task"))
 
     def by_recipient(self, queryset: QuerySet[Message], name: str, text: str) -> QuerySet[Message]:
@@ -91,22 +67,6 @@ class MessageFilter(FilterSet):
             "domain"
         )
         return queryset.filter(sender__in={text, text.lower(), *(one.address for one in known)})
-
-    def by_receiving_domain(self, queryset: QuerySet[Message], name: str, text: str) -> QuerySet[Message]:
-        domain = text.lower().removeprefix("@")
-        found = ReceivingDomain.objects.filter(name=domain).values_list("pk", flat=True).first()
-        return queryset.none() if found is None else queryset.filter(receiving_domain_id=found)
-
-    def by_type(self, queryset: QuerySet[Message], name: str, types: list[str]) -> QuerySet[Message]:
-        if not types:
-            return queryset
-        return queryset.filter(
-            api_user_id__in=list(ApiUser.objects.filter(type__in=types).values_list("pk", flat=True))
-        )
-
-    def by_template(self, queryset: QuerySet[Message], name: str, template: Template) -> QuerySet[Message]:
-        versions = TemplateVersion.objects.filter(template=template).values_list("pk", flat=True)
-        return queryset.filter(version_id__in=list(versions))
 
 
 class MessageStatusColumn(StatusColumn):

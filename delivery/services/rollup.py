@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from delivery.models import Folded
+from delivery.models import Folded, Summary
 from delivery.services.columns import COLUMNS
 
 # Deltas folded in one transaction, and in one call.
@@ -15,7 +15,11 @@ CHUNK = 20_000
 MOST_CHUNKS = 100
 # Later than this, the pages say it loudly.
 LATE = dt.timedelta(minutes=5)
+# What sums are told apart by; totals without the first.
 KEY = ("receiving_domain_id", "at", "api_user_id", "sender_domain_id", "template_id", "label")
+TOTAL_KEY = KEY[1:]
+SUMMARY_KEY = ("dimension", "key", "at")
+Dimension = Summary.Dimension
 _LOCK = 0x5374_6174
 
 
@@ -43,33 +47,42 @@ def folded_at() -> dt.datetime | None:
     return Folded.objects.filter(pk=1).values_list("at", flat=True).first()
 
 
-def total_again(cursor: Any, start: dt.datetime, end: dt.datetime) -> None:
-    """Make the sums over all receiving domains anew, from those by receiving domain, for [start, end). In the
-    caller's transaction, which then holds up folding."""
+def sum_again(cursor: Any, start: dt.datetime, end: dt.datetime) -> None:
+    """Make totals and summaries of [start, end) anew from the sums by receiving domain. In the caller's transaction,
+    which then holds up folding."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-    cursor.execute(
-        "DELETE FROM delivery_statistic WHERE receiving_domain_id = 0 AND at >= %s AND at < %s", [start, end]
-    )
-    cursor.execute(
-        f"INSERT INTO delivery_statistic ({_COLUMNS}) SELECT 0, {', '.join(KEY[1:])}, {_SUMS} FROM delivery_statistic "  # noqa: S608
-        f"WHERE receiving_domain_id <> 0 AND at >= %s AND at < %s GROUP BY {', '.join(KEY[1:])}",
-        [start, end],
-    )
+    for table in ("delivery_total", "delivery_summary"):
+        cursor.execute(f"DELETE FROM {table} WHERE at >= %s AND at < %s", [start, end])  # noqa: S608
+    period = "(SELECT * FROM delivery_statistic WHERE at >= %s AND at < %s) mail"
+    cursor.execute(_add("delivery_total", TOTAL_KEY, period), [start, end])
+    cursor.execute(_add("delivery_summary", SUMMARY_KEY, f"{period} {DIMENSIONS}"), [start, end])
 
 
-_COLUMNS = ", ".join([*KEY, *COLUMNS])
-_SUMS = ", ".join(f"sum({name}) AS {name}" for name in COLUMNS)
+def _add(table: str, key: tuple[str, ...], source: str) -> str:
+    """Add what the source holds to the sums of this table."""
+    return f"""
+        INSERT INTO {table} AS old ({", ".join(key + COLUMNS)})
+        SELECT {", ".join(key)}, {_SUMS} FROM {source} GROUP BY {", ".join(key)}
+        ON CONFLICT ({", ".join(key)}) DO UPDATE
+        SET {", ".join(f"{name} = old.{name} + excluded.{name}" for name in COLUMNS)}
+    """  # noqa: S608  (names of our own)
+
+
+_SUMS = ", ".join(f"sum({name})" for name in COLUMNS)
+# Each row of mail once for every dimension.
+DIMENSIONS = f"""
+    CROSS JOIN LATERAL (VALUES
+        ({Dimension.ALL}, ''), ({Dimension.API_USER}, mail.api_user_id::text),
+        ({Dimension.SENDER_DOMAIN}, mail.sender_domain_id::text), ({Dimension.TEMPLATE}, mail.template_id::text),
+        ({Dimension.RECEIVING_DOMAIN}, mail.receiving_domain_id::text), ({Dimension.LABEL}, mail.label)
+    ) each(dimension, key)
+"""
 _FOLD = f"""
-    WITH gone AS (
+    WITH mail AS (
         DELETE FROM delivery_delta
         WHERE id = ANY(ARRAY(SELECT id FROM delivery_delta ORDER BY id LIMIT %(most)s)) RETURNING *
-    ), summed AS (
-        SELECT coalesce(receiving_domain_id, 0) AS receiving_domain_id, {", ".join(KEY[1:])}, {_SUMS}
-        FROM gone GROUP BY GROUPING SETS (({", ".join(KEY)}), ({", ".join(KEY[1:])}))
-    ), added AS (
-        INSERT INTO delivery_statistic AS old ({_COLUMNS}) SELECT {_COLUMNS} FROM summed
-        ON CONFLICT ({", ".join(KEY)}) DO UPDATE
-        SET {", ".join(f"{name} = old.{name} + excluded.{name}" for name in COLUMNS)}
-    )
-    SELECT count(*) FROM gone
+    ), by_domain AS ({_add("delivery_statistic", KEY, "mail")}),
+    over_all AS ({_add("delivery_total", TOTAL_KEY, "mail")}),
+    summed AS ({_add("delivery_summary", SUMMARY_KEY, f"mail {DIMENSIONS}")})
+    SELECT count(*) FROM mail
 """  # noqa: S608  (names of our own)

@@ -10,7 +10,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-USUAL = ("rsa", "import", "expand", "suppression", "send", "big", "latency", "domains", "older", "tracking", "pages")
+USUAL = (
+    "rsa",
+    "import",
+    "expand",
+    "suppression",
+    "send",
+    "big",
+    "latency",
+    "domains",
+    "older",
+    "tracking",
+    "pages",
+    "statistics",
+)
 PARTS = (*USUAL, "profile")
 
 

@@ -89,6 +89,12 @@ def part_pages(bench: Bench) -> None:
     bench.figures["page_ms"] = round(worst, 1)
 
 
+def part_statistics(figures: Figures, messages: int) -> None:
+    from tests.bench import statistics as bench
+
+    bench.run(figures, measure)
+
+
 def page_urls(pages: dict[str, Any]) -> list[tuple[str, str]]:
     """Every page that is only looked at, and the list of messages with its usual filters, by name."""
     from django.urls import NoReverseMatch, reverse
@@ -140,4 +146,5 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "tracking": part_tracking,
     "pages": part_pages,
     "profile": part_profile,
+    "statistics": part_statistics,
 }

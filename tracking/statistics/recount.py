@@ -15,20 +15,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Min
+from django.db.models import Model
 
 from console import ids
-from console.partitions import month_start
+from console.partitions import first_month
 from delivery.engine.retry import is_simulated
-from delivery.models import Message
+from delivery.models import Delta, Message, Statistic, Summary, Total
 from delivery.services import deltas, rollup
 from delivery.services.columns import COLUMNS, counts, of_outcome
 from tracking.models import Event
 
 STEP = dt.timedelta(hours=1)
+Dimension = Summary.Dimension
 _LOCK = 0x5265_636F
-# (receiving domain, quarter, API user, sender domain, template, label): rollup.KEY.
-Key = tuple[int, dt.datetime, int, int, int, str]
+# A table of sums, and its row: rollup.KEY, TOTAL_KEY, SUMMARY_KEY.
+Key = tuple[type[Model], tuple[Any, ...]]
 Sums = dict[Key, list[int]]
 
 
@@ -46,8 +47,8 @@ class Difference:
 
     @property
     def delta(self) -> tuple[Any, ...]:
-        """What is to be appended to put it right."""
-        domain, at, user, sender, template, label = self.key
+        """What is to be appended to put a sum by receiving domain right."""
+        domain, at, user, sender, template, label = self.key[1]
         return at, user, sender, domain, template, label, *map(int.__sub__, self.right, self.found)
 
     @property
@@ -70,9 +71,11 @@ class Recount:
 
 
 def earliest() -> dt.datetime | None:
-    """From when on the rows are complete: whole months are dropped when they are old. None: there are none."""
-    first = Message.objects.aggregate(first=Min("pk"))["first"]
-    return month_start(ids.time_of(first)) if first is not None else None
+    """From when on the rows are complete, messages and events: whole months are dropped when they are old. None: there
+    are none."""
+    if not Message.objects.exists():
+        return None
+    return max(filter(None, (first_month(Message), first_month(Event))))
 
 
 def recount(start: dt.datetime, end: dt.datetime, *, mend: bool = False) -> Iterator[Recount]:
@@ -83,33 +86,52 @@ def recount(start: dt.datetime, end: dt.datetime, *, mend: bool = False) -> Iter
     first = earliest()
     if first is None:
         return
-    at = max(first, start.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0))
+    at = max(first, start)
     with _alone():
-        while at < end:
-            yield _hour(at, at + STEP, mend=mend)
-            at += STEP
+        while (begin := _next(at)) is not None and begin < end:
+            at = begin + STEP
+            yield _hour(begin, at, mend=mend)
+
+
+def _next(moment: dt.datetime) -> dt.datetime | None:
+    """The beginning of the hour at or after `moment`'s in which there is anything to be counted, or counted already."""
+    since = _whole_hour(moment)
+    found = [
+        ids.time_of(first)
+        for first in Message.objects.filter(pk__gte=ids.id_at(since)).order_by("pk").values_list("pk", flat=True)[:1]
+    ]
+    for table in (Statistic, Total, Summary, Delta):
+        found += table.objects.filter(at__gte=since).order_by("at").values_list("at", flat=True)[:1]
+    return _whole_hour(min(found)) if found else None
+
+
+def _whole_hour(moment: dt.datetime) -> dt.datetime:
+    return moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _hour(start: dt.datetime, end: dt.datetime, *, mend: bool) -> Recount:
     found = Recount(start, end)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        right, have = _from_rows(cursor, start, end), _from_sums(cursor, start, end)
-        _over_all_domains(right)
+        right, have = _with_derived(_from_rows(cursor, start, end)), _from_sums(cursor, start, end)
         zero = [0] * len(COLUMNS)
-        for key in sorted(right.keys() | have.keys()):
+        for key in sorted(right.keys() | have.keys(), key=_order):
             if right.get(key, zero) != have.get(key, zero):
                 found.differences.append(Difference(key, have.get(key, zero), right.get(key, zero)))
-            if key[0] == 0:
+            if key[0] is Total:
                 for name, number in zip(COLUMNS, right.get(key, zero), strict=True):
                     found.total[name] += number
-        if mend and found.differences:
-            deltas.append([one.delta for one in found.differences if one.key[0]], by_template=True)
-    if mend and any(not one.key[0] for one in found.differences):
-        # The sums over all domains have no deltas of their own.
+        if mend:
+            deltas.append([one.delta for one in found.differences if one.key[0] is Statistic], by_template=True)
+    if mend and any(one.key[0] is not Statistic for one in found.differences):
+        # What is derived has no deltas of its own.
         with transaction.atomic(), connection.cursor() as cursor:
-            rollup.total_again(cursor, start, end)
+            rollup.sum_again(cursor, start, end)
     return found
+
+
+def _order(key: Key) -> tuple[str, str]:
+    return key[0].__name__, str(key[1])
 
 
 def _from_rows(cursor: Any, start: dt.datetime, end: dt.datetime) -> Sums:
@@ -150,35 +172,50 @@ def _of_events(kind: str, automatic: bool, times: int, messages: int) -> tuple[i
 
 def _add(sums: Sums, quarter: int, key: Any, columns: tuple[int, ...], times: int) -> None:
     user, sender, domain, template, label = key
-    row = sums[domain, ids.EPOCH + quarter * deltas.QUARTER, user, sender, template, label]
+    row = sums[Statistic, (domain, ids.EPOCH + quarter * deltas.QUARTER, user, sender, template, label)]
     for place, number in enumerate(columns):
         row[place] += number * times
 
 
-def _over_all_domains(sums: Sums) -> None:
-    for (_domain, *rest), row in list(sums.items()):
-        total = sums.setdefault((0, *rest), [0] * len(COLUMNS))  # type: ignore[arg-type]
-        for place, number in enumerate(row):
-            total[place] += number
+def _with_derived(sums: Sums) -> Sums:
+    """Sums by receiving domain, and the totals and summaries that follow from them."""
+    found: Sums = defaultdict(lambda: [0] * len(COLUMNS), sums)
+    for (_table, key), row in sums.items():
+        domain, at, user, sender, template, label = key
+        dimensions = {
+            Dimension.ALL: "",
+            Dimension.API_USER: user,
+            Dimension.SENDER_DOMAIN: sender,
+            Dimension.RECEIVING_DOMAIN: domain,
+            Dimension.TEMPLATE: template,
+            Dimension.LABEL: label,
+        }
+        derived: list[Key] = [(Total, key[1:])]
+        derived += [(Summary, (dimension, str(value), at)) for dimension, value in dimensions.items()]
+        for one in derived:
+            found[one] = list(map(int.__add__, found[one], row))
+    return dict(found)
 
 
 def _from_sums(cursor: Any, start: dt.datetime, end: dt.datetime) -> Sums:
-    """What the sums say, with what is not folded yet."""
-    columns = ", ".join(COLUMNS)
-    summed = ", ".join(f"sum({name})" for name in COLUMNS)
-    key, rest = ", ".join(rollup.KEY), ", ".join(rollup.KEY[1:])
-    period = "at >= %(start)s AND at < %(end)s"
+    """What the tables of sums say, with what is not folded yet."""
+    found = _with_derived(_read(cursor, Delta, rollup.KEY, start, end, Statistic))
+    for table, key in ((Statistic, rollup.KEY), (Total, rollup.TOTAL_KEY), (Summary, rollup.SUMMARY_KEY)):
+        for one, row in _read(cursor, table, key, start, end, table).items():
+            found[one] = list(map(int.__add__, found[one], row)) if one in found else row
+    return found
+
+
+def _read(
+    cursor: Any, table: type[Model], key: tuple[str, ...], start: dt.datetime, end: dt.datetime, into: type[Model]
+) -> Sums:
     cursor.execute(
-        f"""
-        SELECT {key}, {summed} FROM (
-            SELECT {key}, {columns} FROM delivery_statistic WHERE {period}
-            UNION ALL SELECT {key}, {columns} FROM delivery_delta WHERE {period}
-            UNION ALL SELECT 0, {rest}, {columns} FROM delivery_delta WHERE {period}
-        ) each GROUP BY {key}
-        """,  # noqa: S608  (names of our own)
-        {"start": start, "end": end},
+        f"SELECT {', '.join(key)}, {', '.join(f'sum({name})' for name in COLUMNS)} FROM {table._meta.db_table} "  # noqa: S608
+        f"WHERE at >= %s AND at < %s GROUP BY {', '.join(key)}",
+        [start, end],
     )
-    return {tuple(row[:6]): [int(number) for number in row[6:]] for row in cursor.fetchall()}
+    width = len(key)
+    return {(into, tuple(row[:width])): [int(number) for number in row[width:]] for row in cursor.fetchall()}
 
 
 @contextmanager

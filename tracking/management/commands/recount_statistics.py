@@ -49,12 +49,9 @@ class Command(BaseCommand):
                 for name, number in hour.total.items():
                     total[name] += number
                 for one in hour.differences[: max(0, SHOWN - differences)]:
-                    domain, at, user, sender, template, label = one.key
-                    of = f"receiving domain {domain}" if domain else "all receiving domains"
-                    self.stdout.write(
-                        f"{at:%Y-%m-%d %H:%M} UTC, {of}, API user {user}, sender domain {sender}, template {template}, "
-                        f"label {label!r}: {one.what}"
-                    )
+                    table, key = one.key
+                    where = ", ".join(map(_text, key))
+                    self.stdout.write(f"{table._meta.verbose_name} ({where}): {one.what}")
                 differences += len(hour.differences)
         except recount.AnotherRuns as running:
             raise CommandError(str(running)) from None
@@ -68,6 +65,10 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"{differences:,} sums differ. --mend puts them right.")
             sys.exit(1)
+
+
+def _text(part: object) -> str:
+    return f"{part:%Y-%m-%d %H:%M}" if isinstance(part, dt.datetime) else repr(part)
 
 
 def _day(text: str) -> dt.date:
