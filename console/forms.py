@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -45,6 +45,10 @@ class UploadField(forms.FileField):
     """A file of at most `max_bytes`; the limit stands beside the chooser, and the error names both sizes."""
 
     widget = UploadInput
+    default_error_messages: ClassVar = {
+        "required": _("Choose a file."),
+        "empty": _("The file is empty. Choose another one."),
+    }
 
     def __init__(self, *, accept: str = "", max_bytes: int = 0, **kwargs: Any) -> None:
         self.max_bytes = max_bytes or settings.UPLOAD_MAX_BYTES

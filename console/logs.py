@@ -8,6 +8,13 @@ import sys
 import structlog
 
 
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """What Django refuses, 403 or 404, is the client's doing and one line; where it raised tells nothing."""
+    if record.name == "django.request" and getattr(record, "status_code", 500) < 500:
+        record.exc_info = None
+    return True
+
+
 def configure(level: str) -> None:
     """Send the standard library's loggers and structlog's through one chain to standard error."""
     shared: list[structlog.types.Processor] = [
@@ -30,6 +37,7 @@ def configure(level: str) -> None:
             ],
         )
     )
+    handler.addFilter(_without_traceback)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

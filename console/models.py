@@ -122,6 +122,9 @@ class ApiUser(models.Model):
         user, _made = cls.objects.get_or_create(type=type, is_console=True, defaults={"name": f"console-{type}"})
         return user
 
+    def may_send_from(self, domain: str) -> bool:
+        return self.only_domain in ("", domain)
+
     def new_secret(self) -> str:
         """Make a secret, keep its hash, and return it: the only time that it can be read."""
         secret = get_random_string(40)

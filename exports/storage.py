@@ -41,5 +41,8 @@ def remove(name: str) -> None:
 
 def strays(known: set[str], *, now: dt.datetime) -> list[str]:
     """Files that belong to no export."""
-    _folders, files = store().listdir("")
+    try:
+        _folders, files = store().listdir("")
+    except FileNotFoundError:  # a folder is made with its first file
+        return []
     return [name for name in files if name not in known and now - store().get_modified_time(name) > STRAY_AFTER]

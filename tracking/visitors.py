@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.http import HttpRequest
 
+from console.clients import ip_of
+
 MAX_USER_AGENT = 500
 
 
@@ -27,18 +29,6 @@ def visitor(request: HttpRequest) -> Visitor:
     if not agent.isprintable():
         agent = "".join(character for character in agent if character.isprintable())
     return Visitor(_without_last_part(ip) if ip and settings.ANONYMISE_IP else ip, agent[:MAX_USER_AGENT])
-
-
-def ip_of(request: HttpRequest) -> str | None:
-    """The address that a request came from, whole; behind a proxy, the address that the proxy saw. Not to be kept."""
-    seen = request.META.get("REMOTE_ADDR", "")
-    if settings.SECURE_PROXY_SSL_HEADER:
-        # The last address is our proxy's own word, those before it are whatever it was told.
-        seen = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() or seen
-    try:
-        return str(ipaddress.ip_address(seen))
-    except ValueError:
-        return None
 
 
 def _without_last_part(ip: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
@@ -26,6 +26,12 @@ class AccountForm(forms.ModelForm):
     class Meta:
         model = Account
         fields = ("name", "time_zone", "retry_hours", "track_opens", "track_clicks")
+        error_messages: ClassVar = {
+            "name": {"required": gettext_lazy("Enter the name of your company.")},
+            "retry_hours": dict.fromkeys(
+                ("required", "invalid", "min_value", "max_value"), gettext_lazy("Enter 1 to 120 hours.")
+            ),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -37,7 +43,7 @@ class AccountForm(forms.ModelForm):
         self.fields["time_zone"] = forms.ChoiceField(
             label=field.label,
             choices=[(zone, zone) for zone in zones],
-            help_text=_("Times on every page, and where a day begins."),
+            help_text=_("Times on every page, and where a day begins. What is planned keeps its local time."),
         )
 
 

@@ -57,6 +57,8 @@ class Task(models.Model):
     until = models.DateField(_("last day"), null=True)
     # When this waiting task begins or, for a series, its next run. Null: nothing waits for the clock (any more).
     next_run_at = models.DateTimeField(_("next run"), null=True)
+    # The zone by whose clock that was worked out.
+    planned_in = models.CharField(max_length=64, blank=True, default="", db_default="")
     # A series is a recurring task without a parent: it has no mail of its own, but a child for each run.
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="runs")
     # Which run of the series this is; the moment for which it was planned.
@@ -82,6 +84,8 @@ class Task(models.Model):
     first_turn = models.BigIntegerField(default=0)
 
     created_by = models.CharField(_("created by"), max_length=150, blank=True)
+    # Whence it was asked for; null: by a command.
+    request_ip = models.GenericIPAddressField(_("request IP"), null=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True)
     ended_at = models.DateTimeField(_("ended"), null=True)

@@ -112,6 +112,13 @@ class ApiUserForm(forms.ModelForm):
             "type": gettext_lazy("Trigger mail (orders, passwords) overtakes batch mail. It can't be changed later."),
             "reply_to": gettext_lazy("Where answers go. Empty: to the sender address."),
         }
+        error_messages: ClassVar = {
+            "name": {"required": gettext_lazy("Enter a name: programs sign in with it.")},
+            "type": {"required": gettext_lazy("Choose what kind of mail it sends.")},
+            "daily_quota": dict.fromkeys(
+                ("invalid", "min_value", "max_value"), gettext_lazy("Enter how many mails a day. Empty: no limit.")
+            ),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -92,6 +92,9 @@ class CallbackForm(forms.Form):
         label=gettext_lazy("URL"),
         max_length=1000,
         widget=forms.URLInput({"placeholder": "https://shop.example/mail-events", "autocomplete": "off"}),
+        error_messages={
+            "required": gettext_lazy("Enter where events are told, like https://shop.example/mail-events.")
+        },
     )
     happenings = forms.MultipleChoiceField(
         label=gettext_lazy("Events"),

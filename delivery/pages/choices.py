@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import Func, IntegerField, QuerySet
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.templatetags.posthorn import num
 from delivery.models import RecipientGroup, SenderAddress, Template
+from delivery.services.texts import SUBJECT_LENGTH
+
+
+class SubjectField(forms.CharField):
+    """The subject of mail that is to be sent."""
+
+    default_error_messages: ClassVar = {"required": gettext_lazy("Enter a subject.")}
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=gettext_lazy("Subject"),
+            max_length=SUBJECT_LENGTH,
+            help_text=gettext_lazy("May hold variables, as {{first_name}}. 256 characters at most."),
+        )
 
 
 class TemplateChoice(forms.ModelChoiceField):
+    default_error_messages: ClassVar = {"required": gettext_lazy("Choose a template.")}
+
     def label_from_instance(self, obj: Any) -> str:
         names = ", ".join(obj.current.variables) if obj.current else ""
         facts = [obj.get_type_display(), _("version %s") % obj.current.number if obj.current else "", names]
@@ -21,12 +37,16 @@ class TemplateChoice(forms.ModelChoiceField):
 
 
 class AddressChoice(forms.ModelChoiceField):
+    default_error_messages: ClassVar = {"required": gettext_lazy("Choose the address that it is sent from.")}
+
     def label_from_instance(self, obj: Any) -> str:
         name = f"{obj.sender_name} <{obj.address}>" if obj.sender_name else obj.address
         return name if obj.domain.verified else _("%(name)s, pending verification") % {"name": name}
 
 
 class GroupChoice(forms.ModelChoiceField):
+    default_error_messages: ClassVar = {"required": gettext_lazy("Choose who gets it.")}
+
     def label_from_instance(self, obj: Any) -> str:
         count = ngettext("%(n)s recipient", "%(n)s recipients", obj.size) % {"n": num(obj.size)}
         return f"{obj.name} ({count})"

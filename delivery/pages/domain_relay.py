@@ -29,6 +29,7 @@ class RelayForm(forms.Form):
         max_length=253,
         widget=forms.TextInput(attrs={"placeholder": "smtp.example.com", "autocomplete": "off", "spellcheck": "false"}),
         help_text=gettext_lazy("The name that its certificate is made out to, or an IP address."),
+        error_messages={"required": gettext_lazy("Enter the relay's name, like smtp.example.com.")},
     )
     port = forms.IntegerField(
         label=gettext_lazy("Port"),
@@ -36,6 +37,9 @@ class RelayForm(forms.Form):
         max_value=65535,
         initial=587,
         help_text=gettext_lazy("587 for STARTTLS, 465 for TLS from the start, 25 within your own network."),
+        error_messages=dict.fromkeys(
+            ("required", "invalid", "min_value", "max_value"), gettext_lazy("Enter a port, 1 to 65535.")
+        ),
     )
     tls = forms.ChoiceField(
         label=gettext_lazy("Encryption"),

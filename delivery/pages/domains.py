@@ -163,6 +163,7 @@ class DomainForm(forms.Form):
             "The part after the @ of your sender addresses. Take a subdomain, like mail.example.com, when people have "
             "mailboxes at the domain itself. It can't be renamed."
         ),
+        error_messages={"required": gettext_lazy("Enter a domain, like mail.example.com.")},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 from django import forms
 from django.conf import settings
@@ -81,6 +81,7 @@ class GroupForm(forms.ModelForm):
     class Meta:
         model = RecipientGroup
         fields = ("name", "description")
+        error_messages: ClassVar = {"name": {"required": gettext_lazy("Enter a name to find it by.")}}
 
 
 class FileFields(forms.Form):

@@ -151,6 +151,7 @@ class TopUpForm(forms.Form):
         min_value=-MOST,
         max_value=MOST,
         help_text=gettext_lazy("Added to what is left. A negative number takes away."),
+        error_messages=dict.fromkeys(("required", "invalid"), gettext_lazy("Enter how many credits to add.")),
     )
     note = forms.CharField(label=gettext_lazy("Note"), max_length=200, required=False)
 

@@ -13,12 +13,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.clients import ip_of
 from console.forms import JsonObjectField
 from console.menu import Section
 from console.registry import Page, register
 from delivery.models import Message, SenderAddress, Template
 from delivery.models.status import OPEN
-from delivery.pages.choices import AddressChoice, TemplateChoice, addresses, templates
+from delivery.pages.choices import AddressChoice, SubjectField, TemplateChoice, addresses, templates
 from delivery.pages.email_status import MessageTable, annotated
 from delivery.pages.once import first_time, new_nonce
 from delivery.services.regular import (
@@ -29,15 +30,11 @@ from delivery.services.regular import (
     read_recipients,
     send_regular,
 )
-from delivery.services.texts import LABEL_LENGTH, SUBJECT_LENGTH
+from delivery.services.texts import LABEL_LENGTH
 
 
 class RegularForm(forms.Form):
-    subject = forms.CharField(
-        label=gettext_lazy("Subject"),
-        max_length=SUBJECT_LENGTH,
-        help_text=gettext_lazy("May hold variables, as {{first_name}}. 256 characters at most."),
-    )
+    subject = SubjectField()
     template = TemplateChoice(
         label=gettext_lazy("Template"),
         queryset=Template.objects.none(),
@@ -55,6 +52,7 @@ class RegularForm(forms.Form):
         strip=False,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "class": "ph-mono", "autocomplete": "off"}),
         help_text=gettext_lazy("Up to 20 addresses, one a line. All stand in the To field: they see each other."),
+        error_messages={"required": gettext_lazy("Enter at least one address, one a line.")},
     )
     variables = JsonObjectField(
         label=gettext_lazy("Variables"),
@@ -92,7 +90,7 @@ def regular(request: HttpRequest) -> HttpResponse:
             with transaction.atomic():
                 if not first_time(request, request.POST.get("nonce", "")[:32]):
                     return redirect("messages")
-                new = NewRegular(**form.cleaned_data, request_ip=request.META.get("REMOTE_ADDR") or None)
+                new = NewRegular(**form.cleaned_data, request_ip=ip_of(request))
                 made = send_regular(new, now=timezone.now())
         except RegularRefused as refused:
             for text in str(refused).split("\n"):

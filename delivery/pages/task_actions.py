@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.clients import ip_of
 from console.registry import Page, register
 from console.views import back, confirm, count_text
 from delivery.models import PauseCause, Task
@@ -84,7 +85,7 @@ def send_again(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         try:
             with transaction.atomic():
-                made = again.send_again(task, by=request.user.get_username())
+                made = again.send_again(task, by=request.user.get_username(), request_ip=ip_of(request))
                 transaction.on_commit(lambda: service.ask_for_expansion(made.pk))
         except again.CannotSendAgain as refused:
             messages.error(request, str(refused))

@@ -18,16 +18,25 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.badges import Badge
+from console.clients import ip_of
 from console.forms import JsonObjectField
 from console.models import Account
 from console.registry import Page, register
 from delivery import templating
 from delivery.models import RecipientGroup, SenderAddress, Task, Template
-from delivery.pages.choices import AddressChoice, GroupChoice, TemplateChoice, addresses, groups, templates
+from delivery.pages.choices import (
+    AddressChoice,
+    GroupChoice,
+    SubjectField,
+    TemplateChoice,
+    addresses,
+    groups,
+    templates,
+)
 from delivery.pages.once import first_time, new_nonce
 from delivery.pages.tasks import every
 from delivery.services.tasks import NewTask, TaskRefused, check_task, create_task
-from delivery.services.texts import LABEL_LENGTH, SUBJECT_LENGTH
+from delivery.services.texts import LABEL_LENGTH
 from delivery.services.times import MOST_DAYS, Times, UnfitTimes
 
 
@@ -68,11 +77,7 @@ TIMES = {"type", "starts", "every_days", "until", "window_opens", "window_closes
 
 
 class TaskForm(forms.Form):
-    subject = forms.CharField(
-        label=gettext_lazy("Subject"),
-        max_length=SUBJECT_LENGTH,
-        help_text=gettext_lazy("May hold variables, as {{first_name}}. 256 characters at most."),
-    )
+    subject = SubjectField()
     template = TemplateChoice(
         label=gettext_lazy("Template"), queryset=Template.objects.none(), empty_label=gettext_lazy("Choose a template")
     )
@@ -105,7 +110,7 @@ class TaskForm(forms.Form):
         initial=0,
         widget=forms.TextInput(attrs={"inputmode": "numeric", "class": "text-end", "size": 4}),
         help_text=gettext_lazy("0 to 50 %: held out on purpose, drawn at random."),
-        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), gettext_lazy("Enter 0 to 50.")),
+        error_messages=dict.fromkeys(("required", "invalid", "min_value", "max_value"), gettext_lazy("Enter 0 to 50.")),
     )
     type = forms.ChoiceField(
         label=gettext_lazy("Task type"), choices=TYPES, initial=Task.Type.BATCH, widget=forms.RadioSelect
@@ -221,7 +226,7 @@ def new_task(request: HttpRequest) -> HttpResponse:
             if not first_time(request, request.POST.get("nonce", "")[:32]):
                 messages.info(request, _("This task was made already: it is the newest one here."))
                 return redirect("tasks")
-            task = create_task(replace(form.new, created_by=request.user.get_username()))
+            task = create_task(replace(form.new, created_by=request.user.get_username(), request_ip=ip_of(request)))
     except TaskRefused as refused:
         form.add_error(refused.field if refused.field in form.fields else None, str(refused))
         return _form(request, form, status=422)

@@ -14,10 +14,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.clients import ip_of
 from console.forms import JsonObjectField
 from console.registry import Page, register
 from console.views import page_url
 from delivery.models import SenderAddress, Template
+from delivery.pages.choices import SubjectField
 from delivery.services import templates
 from suppression.address import MalformedAddress, parse
 
@@ -40,8 +42,9 @@ class TestForm(forms.Form):
         label=gettext_lazy("To"),
         max_length=320,
         widget=forms.TextInput({"autocomplete": "email", "spellcheck": "false"}),
+        error_messages={"required": gettext_lazy("Enter the address that it goes to.")},
     )
-    subject = forms.CharField(label=gettext_lazy("Subject"), max_length=256)
+    subject = SubjectField()
     variables = JsonObjectField(label=gettext_lazy("Variables"), required=False)
 
     def clean_recipient(self) -> str:
@@ -73,7 +76,7 @@ def test_send(request: HttpRequest, pk: int) -> HttpResponse:
                 recipient=form.cleaned_data["recipient"],
                 values=form.cleaned_data["variables"],
                 now=timezone.now(),
-                request_ip=request.META.get("REMOTE_ADDR") or None,
+                request_ip=ip_of(request),
             )
         except templates.TemplateRefused as refused:
             form.add_error(refused.field or None, str(refused))

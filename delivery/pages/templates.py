@@ -84,7 +84,12 @@ class TemplateTable(Table):
 
 
 class TemplateForm(forms.Form):
-    name = forms.CharField(label=gettext_lazy("Name"), max_length=100, widget=forms.TextInput({"autocomplete": "off"}))
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=100,
+        widget=forms.TextInput({"autocomplete": "off"}),
+        error_messages={"required": gettext_lazy("Enter a name to find it by.")},
+    )
     type = forms.ChoiceField(
         label=gettext_lazy("Type"), choices=Template.Type.choices, widget=forms.RadioSelect, initial=Template.Type.HTML
     )

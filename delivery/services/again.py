@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from delivery.models import Message, Status, Task, TaskCount
 from delivery.models.status import TASK_UNDER_WAY
+from delivery.services import senders
 from suppression.address import parse
 
 
@@ -28,22 +29,22 @@ def obstacle(task: Task) -> str:
         return _("No mail of this task failed softly.")
     if task.sender_address is None or task.version_id is None:
         return _("Its sender address or its template was deleted. Create a new task instead.")
-    if not task.sender_address.domain.verified:
-        return _("%(domain)s is not verified any more. Verify it first.") % {"domain": task.sender_address.domain}
+    if why := senders.obstacle(task.sender_address.domain, task.api_user):
+        return why
     running = task.sent_again.filter(status__in=TASK_UNDER_WAY).first()
     if running is not None:
         return _("Task %s is sending to them again already.") % running.pk
     return ""
 
 
-def send_again(task: Task, *, by: str = "") -> Task:
+def send_again(task: Task, *, by: str = "", request_ip: str | None = None) -> Task:
     """Make the new task, with the same version, subject, sender and window. Who is suppressed by now is left out when
     its rows are made. Raises CannotSendAgain. Ask for its expansion when the transaction is through."""
     with transaction.atomic():
         # Locked, so that a second press finds the first one's task.
         old = (
             Task.objects.select_for_update(of=("self",), no_key=True)
-            .select_related("sender_address__domain")
+            .select_related("sender_address__domain", "api_user")
             .get(pk=task.pk)
         )
         if why := obstacle(old):
@@ -65,6 +66,7 @@ def send_again(task: Task, *, by: str = "") -> Task:
             window_opens=old.window_opens,
             window_closes=old.window_closes,
             created_by=by,
+            request_ip=request_ip,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,10 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
+from publicsuffixlist import PublicSuffixList
 
 from delivery.dns import Answer, lookup, make_resolver
+from delivery.engine.retry import is_simulated
 from delivery.models import DkimKey, DnsRecord, HeldBy, PauseCause, SenderDomain, Task, TaskStatus
 from delivery.services import dns_records
 from delivery.services.dkim_keys import make_key
@@ -64,7 +67,22 @@ def canonical_name(text: str) -> str:
         raise DomainRefused(_("The domain is not complete: it needs a dot and an ending such as .com."))
     if len(name) > MAX_NAME:
         raise DomainRefused(_("The name is too long: at most %(n)s characters.") % {"n": MAX_NAME})
+    if _suffixes().privatesuffix(name) is None:
+        raise DomainRefused(
+            _("%(name)s belongs to everybody, like .com. Enter your own domain below it, like mail.example.%(name)s.")
+            % {"name": name}
+        )
+    if is_simulated(name):
+        raise DomainRefused(
+            _("%(name)s is the simulator's, where mail is sent to. Enter another one.") % {"name": name}
+        )
     return name
+
+
+@functools.cache
+def _suffixes() -> PublicSuffixList:
+    """Names under which others register theirs (publicsuffix.org): the registries', not those of companies."""
+    return PublicSuffixList(only_icann=True)
 
 
 def add_domain(name: str, by: str = "") -> SenderDomain:

@@ -18,7 +18,7 @@ from console.models import ApiUser
 from delivery import templating
 from delivery.engine.retry import is_simulated
 from delivery.models import HeldBy, SenderAddress, SenderDomain, Template
-from delivery.services import quota, texts
+from delivery.services import quota, senders, texts
 from delivery.services.requests import Made, Request, Wanted, as_json, make_messages
 from suppression import services as suppression
 from suppression.address import Address, MalformedAddress, parse
@@ -94,11 +94,8 @@ def send_regular(new: NewRegular, *, now: dt.datetime) -> Made:
     api_user = ApiUser.console(ApiUser.Type.TRIGGER)
     version = _check_template(new.template)
     domain = new.sender_address.domain
-    if not domain.verified:
-        raise RegularRefused(
-            _("%(domain)s is not verified yet. Publish its DNS records and verify it first.") % {"domain": domain},
-            "sender_address",
-        )
+    if why := senders.obstacle(domain, api_user):
+        raise RegularRefused(why, "sender_address")
     if not api_user.enabled:
         raise RegularRefused(
             _("The API user %(name)s is disabled. An administrator can enable it.") % {"name": api_user}

@@ -7,6 +7,7 @@ a row that is locked or matched, so that it can be done twice, by two at once, o
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from contextlib import suppress
 
 import structlog
@@ -19,7 +20,7 @@ from django_q.tasks import async_task
 
 from console.models import Account
 from delivery.models import HeldBy, PauseCause, Task, TaskStatus
-from delivery.schedule import next_run
+from delivery.schedule import local_moment, next_run
 from delivery.services import holding, tasks
 from delivery.services.tasks import TaskRefused
 
@@ -33,7 +34,8 @@ _UNDER_WAY = Q(status=TaskStatus.SENDING) | Q(
 # What a run takes over from its series.
 _INHERITED = (
     *("api_user_id", "subject", "group_id", "group_name", "template_id", "template_name", "sender_address_id"),
-    *("sender", "sender_name", "defaults", "label", "control_percent", "window_opens", "window_closes", "created_by"),
+    *("sender", "sender_name", "defaults", "label", "control_percent", "window_opens", "window_closes"),
+    *("created_by", "request_ip"),
 )
 
 
@@ -53,12 +55,28 @@ def keep(*, now: dt.datetime) -> None:
     keep_account(account)
     keep_windows(account, now=now)
     # What comes due while all sending is stopped begins when it goes on: once, as after any other standstill.
+    follow_zone(account)
     if account.sending_stopped_at is None:
         start_due(account, now=now)
     end_series(now=now)
 
 
 # --- starting
+
+
+def follow_zone(account: Account) -> None:
+    """Where the account's zone was changed, what waits for the clock keeps its day and its local time. What has passed
+    in the new zone begins at once, as after a standstill."""
+    planned = Task.objects.filter(next_run_at__isnull=False, start_time__isnull=False)
+    for task_id in planned.exclude(planned_in=account.time_zone).values_list("pk", flat=True):
+        with transaction.atomic():
+            task = Task.objects.select_for_update(of=("self",), no_key=True).filter(pk=task_id).first()
+            if task is None or task.next_run_at is None or task.start_time is None:
+                continue
+            day = task.next_run_at.astimezone(zoneinfo.ZoneInfo(task.planned_in or account.time_zone)).date()
+            task.next_run_at = local_moment(day, task.start_time, account.zone)
+            task.planned_in = account.time_zone
+            task.save(update_fields=["next_run_at", "planned_in"])
 
 
 def start_due(account: Account, *, now: dt.datetime) -> int:
@@ -83,7 +101,7 @@ def _begin(task_id: int, account: Account, now: dt.datetime) -> bool:
         begins = _run_of(task, account, now) if task.is_series else task
         if begins is task:
             task.next_run_at = None
-        task.save(update_fields=["next_run_at", "status", "failure", "ended_at"])
+        task.save(update_fields=["next_run_at", "planned_in", "status", "failure", "ended_at"])
         if begins is None:
             return False
         transaction.on_commit(lambda: tasks.ask_for_expansion(begins.pk))
@@ -99,7 +117,7 @@ def _run_of(series: Task, account: Account, now: dt.datetime) -> Task | None:
         return None
     inherited = {name: getattr(series, name) for name in _INHERITED}
     run = Task.objects.create(parent=series, planned_at=series.next_run_at, type=Task.Type.RECURRING, **inherited)
-    series.next_run_at = _after(series, account, now)
+    series.next_run_at, series.planned_in = _after(series, account, now), account.time_zone
     return run
 
 
@@ -116,7 +134,9 @@ def resume(task: Task, *, now: dt.datetime) -> None:
         if task.is_series:
             missed = Task.objects.select_for_update().filter(pk=task.pk, status=TaskStatus.PAUSED, next_run_at__lte=now)
             for series in missed:
-                Task.objects.filter(pk=series.pk).update(next_run_at=_after(series, Account.current(), now))
+                account = Account.current()
+                following = _after(series, account, now)
+                Task.objects.filter(pk=series.pk).update(next_run_at=following, planned_in=account.time_zone)
         tasks.resume(task)
 
 

@@ -35,7 +35,7 @@ from delivery.models import (
     Template,
 )
 from delivery.models.status import OPEN
-from delivery.services import again, texts
+from delivery.services import again, senders, texts
 from delivery.services.counts import end_tasks
 from delivery.services.holding import held_by_pause
 from delivery.services.requests import Request, Wanted, make_messages
@@ -71,6 +71,7 @@ class NewTask:
     label: str = ""
     control_percent: int = 0
     created_by: str = ""
+    request_ip: str | None = None
     times: Times = field(default_factory=Times)
 
 
@@ -87,12 +88,8 @@ def missing_variables(new: NewTask) -> list[str]:
 def check_task(new: NewTask, *, now: dt.datetime | None = None) -> NewTask:
     """Everything that must be right before a task is made; gives it back with its texts and times tidied. Raises
     TaskRefused."""
-    domain = new.sender_address.domain
-    if not domain.verified:
-        raise TaskRefused(
-            _("%(domain)s is not verified yet. Publish its DNS records and verify it first.") % {"domain": domain},
-            "sender_address",
-        )
+    if why := senders.obstacle(new.sender_address.domain, ApiUser.console(ApiUser.Type.BATCH)):
+        raise TaskRefused(why, "sender_address")
     if new.template.current is None or new.template.deleted_at is not None:
         raise TaskRefused(_("This template has no body yet. Choose another one."), "template")
     if not new.group.size:
@@ -135,6 +132,7 @@ def create_task(new: NewTask, *, now: dt.datetime | None = None) -> Task:
         label=new.label,
         control_percent=new.control_percent,
         created_by=new.created_by,
+        request_ip=new.request_ip,
     )
     with transaction.atomic():
         task.save()
@@ -213,11 +211,12 @@ def expand(task_id: int, *, now: dt.datetime) -> int:
             connection.close_if_unusable_or_obsolete()
             time.sleep(RETRY_SECONDS[failures - 1])
             continue
+        except TaskRefused as refused:
+            _fail_now(task_id, str(refused), now)
+            return made
         except Exception as error:
             log.exception("task_failed", task=task_id)
-            with transaction.atomic():
-                task = Task.objects.select_for_update(of=("self",), no_key=True).get(pk=task_id)
-                _fail(task, f"{type(error).__name__}: {error}", now)
+            _fail_now(task_id, f"{type(error).__name__}: {error}", now)
             return made
         if count is None:
             return made
@@ -236,7 +235,9 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
         return None
     gone = task.group_id is None and task.again_of_id is None
     if task.sender_address is None or task.version_id is None or gone:
-        raise RuntimeError(_("Its sender address, group or template was deleted."))
+        raise TaskRefused(_("Its sender address, group or template was deleted."))
+    if why := senders.restriction(task.sender_address.domain, task.api_user):
+        raise TaskRefused(why)
     personal = bool(templating.variables(task.subject) or templating.variables(task.sender_name))
     rows = again.rows(task, limit=CHUNK) if task.again_of_id else _recipients(task)
     wanted: list[Wanted] = []
@@ -254,6 +255,7 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
         sender=task.sender,
         task_id=task.pk,
         label=task.label,
+        request_ip=task.request_ip,
         control_percent=task.control_percent,
         turn=task.first_turn + task.requested,
         held_by=held_by_pause(task.pause_cause) if task.status == TaskStatus.PAUSED else "",
@@ -290,6 +292,11 @@ def _lock_counts(task: Task) -> None:
     """Whoever settles the last row looks whether the task is expanded, and we whether rows are left: this lock lets
     one of the two see what the other did. In the order in which move_counts locks, and before it."""
     list(TaskCount.objects.select_for_update().filter(task=task).order_by("status"))
+
+
+def _fail_now(task_id: int, why: str, now: dt.datetime) -> None:
+    with transaction.atomic():
+        _fail(Task.objects.select_for_update(of=("self",), no_key=True).get(pk=task_id), why, now)
 
 
 def _fail(task: Task, why: str, now: dt.datetime) -> None:

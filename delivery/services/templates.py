@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from console.models import ApiUser
 from delivery import templating
 from delivery.models import SenderAddress, Task, Template, TemplateVersion
-from delivery.services import texts
+from delivery.services import senders, texts
 from delivery.services.requests import Made, Request, Wanted, as_json, make_messages
 from suppression.address import parse
 
@@ -149,19 +149,16 @@ def send_test(
     version = template.current
     if version is None or template.deleted_at is not None:
         raise TemplateRefused(_("This template has no body yet."))
-    if not sender_address.domain.verified:
-        raise TemplateRefused(
-            _("%(domain)s is not verified yet. Publish its DNS records and verify it first.")
-            % {"domain": sender_address.domain},
-            "sender_address",
-        )
+    api_user = ApiUser.console(ApiUser.Type.TRIGGER)
+    if why := senders.obstacle(sender_address.domain, api_user):
+        raise TemplateRefused(why, "sender_address")
     try:
         subject, given = texts.subject(subject), texts.values(values)
     except texts.Unfit as unfit:
         raise TemplateRefused(str(unfit), "subject") from None
     address = parse(recipient)
     request = Request(
-        api_user=ApiUser.console(ApiUser.Type.TRIGGER),
+        api_user=api_user,
         sender_domain=sender_address.domain,
         version_id=version.pk,
         sender=sender_address.address,

@@ -84,6 +84,7 @@ class Times:
             "every_days": self.every_days,
             "until": self.until,
             "next_run_at": self.first_run(zone),
+            "planned_in": zone.key if self.starts else "",
             "window_opens": self.opens,
             "window_closes": self.closes,
         }

@@ -28,9 +28,9 @@ def test_settings_are_changed_and_times_follow_the_zone(administrator: Client) -
     ("wrong", "said"),
     [
         ({"time_zone": "Mars/Olympus"}, "valid choice"),
-        ({"retry_hours": "0"}, "greater than or equal to 1"),
-        ({"retry_hours": "121"}, "less than or equal to 120"),
-        ({"name": ""}, "required"),
+        ({"retry_hours": "0"}, "Enter 1 to 120 hours"),
+        ({"retry_hours": "121"}, "Enter 1 to 120 hours"),
+        ({"name": ""}, "Enter the name of your company"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_saved(administrator: Client, wrong: dict[str, str], said: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import re
 from pathlib import Path
 
@@ -52,6 +54,19 @@ def test_a_page_that_breaks_says_so_with_a_number_that_is_in_the_log(viewer: Cli
     assert answer.status_code == 500
     assert re.search(rb'ph-mono">[0-9a-f]{8}<', answer.content)
     assert b"as the test wants it" not in answer.content
+
+
+def test_what_is_refused_is_one_line_in_the_log(viewer: Client) -> None:
+    written = io.StringIO()
+    ours = next(each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler)
+    before = ours.setStream(written)
+    try:
+        assert viewer.get("/account/edit/").status_code == 403
+    finally:
+        ours.setStream(before)
+    assert "/account/edit/" in written.getvalue()
+    assert len(written.getvalue().splitlines()) == 1
+    assert "Traceback" not in written.getvalue()
 
 
 def test_a_form_without_its_token_gets_a_page_that_says_what_to_do() -> None:

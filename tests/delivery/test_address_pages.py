@@ -35,7 +35,7 @@ def test_an_address_is_created_and_changed(administrator: Client, domain: Sender
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"prefix": ""}, "required"),
+        ({"prefix": ""}, "before the @, like news"),
         ({"prefix": "news@mail.example.com"}, "before the @ only"),
         ({"prefix": "new s"}, "space"),
         ({"prefix": ".news"}, "dot"),

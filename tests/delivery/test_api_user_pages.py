@@ -51,12 +51,12 @@ def test_a_new_secret_ends_the_old_one(administrator: Client) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"name": ""}, "required"),
+        ({"name": ""}, "Enter a name"),
         ({"type": "both"}, "valid choice"),
         ({"reply_to": "nobody"}, "valid email address"),
         ({"only_domain": "elsewhere.example"}, "valid choice"),
-        ({"daily_quota": "-1"}, "greater than or equal to 0"),
-        ({"daily_quota": "many"}, "whole number"),
+        ({"daily_quota": "-1"}, "Enter how many mails a day"),
+        ({"daily_quota": "many"}, "Enter how many mails a day"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_made(administrator: Client, wrong: dict[str, str], said: str) -> None:

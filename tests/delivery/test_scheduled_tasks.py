@@ -154,6 +154,42 @@ def test_a_run_missed_while_the_system_was_down_runs_once() -> None:
     assert fresh(series).next_run_at == at("2026-04-13T09:00")
 
 
+def moved_to(zone: str) -> None:
+    account = Account.current()
+    account.time_zone = zone
+    account.save()
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment"), [("Asia/Tokyo", "2026-11-30T00:00"), ("America/New_York", "2026-11-30T14:00")]
+)
+def test_when_the_accounts_zone_is_changed_what_is_planned_keeps_its_day_and_local_time(zone: str, moment: str) -> None:
+    series, once = weekly("2026-11-30T09:00"), scheduled("2026-11-30T09:00")
+    moved_to(zone)
+    for _time in range(2):
+        keep("2026-11-21T12:00")
+    assert {fresh(series).next_run_at, fresh(once).next_run_at} == {
+        dt.datetime.fromisoformat(moment).replace(tzinfo=dt.UTC)
+    }
+
+
+def test_a_zone_changed_and_changed_back_moves_nothing() -> None:
+    task = scheduled("2026-12-01T23:30")
+    for zone in ("Pacific/Auckland", "America/Los_Angeles", "Europe/Berlin"):
+        moved_to(zone)
+        keep("2026-11-21T12:00")
+    assert fresh(task).next_run_at == at("2026-12-01T23:30")
+
+
+def test_a_series_that_ran_already_runs_on_its_next_day_in_the_new_zone() -> None:
+    series = weekly("2026-11-23T09:00")
+    keep("2026-11-23T09:00")
+    moved_to("America/New_York")
+    keep("2026-11-23T09:01")
+    assert series.runs.count() == 1
+    assert fresh(series).next_run_at == dt.datetime(2026, 11, 30, 14, tzinfo=dt.UTC)
+
+
 def test_the_last_day_ends_the_series_when_its_last_run_is_over() -> None:
     series = weekly(until=dt.date(2026, 3, 24))
     keep("2026-03-16T09:00")

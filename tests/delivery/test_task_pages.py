@@ -65,7 +65,7 @@ def test_pressing_send_twice_makes_one_task(operator: Client) -> None:
     ("changed", "words"),
     [
         ({"subject": "For {{who}} and {{whom}}"}, "who, whom"),
-        ({"subject": ""}, "required"),
+        ({"subject": ""}, "Enter a subject."),
         ({"subject": "a\r\nBcc: b@example.org"}, "one line"),
         ({"defaults": "[1]"}, "no object"),
         ({"defaults": "{"}, "not JSON"),
@@ -73,7 +73,7 @@ def test_pressing_send_twice_makes_one_task(operator: Client) -> None:
         ({"control_percent": "51"}, "50"),
         ({"control_percent": "x"}, "Enter 0 to 50"),
         ({"group": "999999"}, "valid choice"),
-        ({"template": ""}, "required"),
+        ({"template": ""}, "Choose a template."),
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_is_made(changed: dict[str, str], words: str, operator: Client) -> None:
@@ -211,7 +211,7 @@ def test_a_regular_mail_is_sent_once_however_often_the_button_is_pressed(operato
     ("changed", "words"),
     [
         ({"recipients": "ann@example.org\nbob"}, "Line 2, “bob”"),
-        ({"recipients": ""}, "required"),
+        ({"recipients": ""}, "Enter at least one address"),
         ({"variables": "{}"}, "There is no value for: name"),
         ({"variables": "7"}, "no object"),
         ({"subject": "Hi {{"}, "never closed"),

@@ -33,7 +33,8 @@ def test_a_new_domain_has_a_key_that_signs_and_the_records_to_publish(domain: Se
     "name",
     ["", "com", "nodots", "https://mail.example.com", "ann@example.com", "a b.example.com", "192.0.2.1",
      "-x.example.com", "x" * 64 + ".example.com", "a." * 120 + "com", "mail..example.com",
-     "mail.example.com/x", "_x.example.com"],
+     "mail.example.com/x", "_x.example.com",
+     "co.uk", "COM.BR", "公司.cn", "simulator.test", "slow.moods.test"],
 )  # fmt: skip
 def test_what_is_no_domain_name_is_refused_and_nothing_is_made(db: None, name: str) -> None:
     with pytest.raises(domains.DomainRefused):

@@ -206,3 +206,7 @@ def test_a_file_of_no_export_is_deleted_when_it_is_no_longer_young(folder: Path)
     making.tidy(now=timezone.now())
     assert files(kept) == ["young.csv"]
     assert storage.store().exists("young.csv")
+
+
+def test_before_the_first_file_there_is_nothing_to_clear_away(folder: Path) -> None:
+    assert making.tidy(now=timezone.now()) == 0

@@ -1,0 +1,20 @@
+"""Which address a request came from."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def ip_of(request: HttpRequest) -> str | None:
+    """The address that a request came from; behind a proxy, the one that the proxy saw. None: not known."""
+    seen = request.META.get("REMOTE_ADDR", "")
+    if settings.SECURE_PROXY_SSL_HEADER:
+        # The last address is our proxy's own word, those before it are whatever it was told.
+        seen = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() or seen
+    try:
+        return str(ipaddress.ip_address(seen))
+    except ValueError:
+        return None
