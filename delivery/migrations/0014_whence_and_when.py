@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('delivery', '0012_callbacks'),
+        ('delivery', '0013_statistic_totals'),
     ]
 
     operations = [
