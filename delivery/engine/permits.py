@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
 from django.utils import timezone
 
 from delivery.engine import retry, shape, shares
@@ -19,7 +18,7 @@ from delivery.engine.claim import Claimed
 from delivery.engine.hop import RELAY_RULE
 from delivery.engine.shape import Limits, Permit
 from delivery.engine.types import Exchange, Phase, Verdict
-from delivery.models import QueuePause
+from delivery.models import LimitGroup, QueuePause
 from delivery.services import pauses
 
 log = structlog.get_logger()
@@ -77,6 +76,10 @@ class Permits:
                 return ip
         return None
 
+    def limits(self, group: int) -> Limits:
+        """Of the whole group, as far as we know it."""
+        return self._limits.get(group) or Limits()
+
     def room(self, group: int) -> int:
         """How many mails may be in hand for this group."""
         now = time.monotonic()
@@ -87,14 +90,15 @@ class Permits:
         """The server had enough of us. In the loop: its group is paused from this sending IP at once, here; what is
         returned writes it down for all, in a thread with a database. None: it was known already."""
         group, ip = one.limit_group_id, exchange.local_ip if exchange.local_ip in self.ips else ""
+        usual = dt.timedelta(minutes=self.limits(group).pause_minutes)
         if verdict.rule == RELAY_RULE:
             reason, pause = QueuePause.Reason.RELAY, pauses.RELAY_PAUSE
         elif verdict.scope == "sender":
             reason, pause = QueuePause.Reason.REPUTATION, pauses.LISTED_PAUSE
         elif exchange.reply.phase in (Phase.CONNECT, Phase.GREETING, Phase.EHLO):
-            reason, pause = QueuePause.Reason.CONNECTING, pauses.PAUSE
+            reason, pause = QueuePause.Reason.CONNECTING, usual
         else:
-            reason, pause = QueuePause.Reason.QUOTA, pauses.PAUSE
+            reason, pause = QueuePause.Reason.QUOTA, usual
         if retry.is_simulated(one.receiving_domain):
             pause = pauses.SIMULATOR_PAUSE
         # From no IP of ours: it concerns them all.
@@ -119,19 +123,8 @@ class Permits:
         return write
 
     def _read(self, groups: list[int]) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT id, name, connections, messages_per_connection, rate FROM delivery_limitgroup "
-                "WHERE id = ANY(%s)",
-                [groups],
-            )
-            for group_id, name, connections, messages, rate in cursor.fetchall():
-                by_rule = shape.limits_of(name)
-                self._limits[group_id] = Limits(
-                    connections or by_rule.connections,
-                    messages or by_rule.messages_per_connection,
-                    by_rule.rate if rate is None else rate,
-                )
+        for group in LimitGroup.objects.filter(pk__in=groups).values("id", "name", *shape.LIMITS):
+            self._limits[group["id"]] = shape.limits_of(group["name"]).but(group)
         wanted = set(groups)
         self._states = {key: state for key, state in self._states.items() if key[0] not in wanted}
         self._states |= pauses.states(groups, now=timezone.now())
@@ -140,7 +133,7 @@ class Permits:
         now = time.monotonic()
         wishes: dict[int, shares.Wish] = {}
         for group in groups:
-            limits = self._limits.get(group, Limits())
+            limits = self.limits(group)
             share = self._shares.get(group)
             wanted = min(workers, limits.parts)
             lasts = share is not None and share.until - now > shares.SHARE_LEASE_SECONDS - RENEW_SECONDS
@@ -166,7 +159,7 @@ class Permits:
     def _apply(self, groups: list[int]) -> None:
         now, wall = time.monotonic(), timezone.now()
         for group in groups:
-            limits = self._limits.get(group, Limits())
+            limits = self.limits(group)
             share = self._shares.get(group)
             everywhere = self._states.get((group, ""))
             for ip in self.ips:

@@ -15,18 +15,26 @@ SIMULATOR_RETRIES = (dt.timedelta(seconds=1), dt.timedelta(seconds=2), dt.timede
 SIMULATOR_WINDOW = dt.timedelta(seconds=15)
 
 
-def next_attempt(attempts: int, now: dt.datetime, *, simulator: bool, rng: random.Random | None = None) -> dt.datetime:
-    """When to try again after `attempts` tries, the last of them at `now`: 5, 15, 30 min, then every 1 to 3 h.
+def next_attempt(
+    attempts: int,
+    now: dt.datetime,
+    *,
+    simulator: bool,
+    least: dt.timedelta = dt.timedelta(),
+    rng: random.Random | None = None,
+) -> dt.datetime:
+    """When to try again after `attempts` tries, the last of them at `now`: 5, 15, 30 min, then every 1 to 3 h, and not
+    sooner than `least`, but for the simulator.
 
     Later retries are jittered, so that what was put off together does not come back together.
     """
     steps = SIMULATOR_RETRIES if simulator else FIRST_RETRIES
     if attempts <= len(steps):
-        return now + steps[attempts - 1]
+        return now + (steps[attempts - 1] if simulator else max(least, steps[attempts - 1]))
     if simulator:
         return now + steps[-1]
     low, high = (bound.total_seconds() for bound in LATER_RETRIES)
-    return now + dt.timedelta(seconds=(rng or random).uniform(low, high))
+    return now + max(least, dt.timedelta(seconds=(rng or random).uniform(low, high)))
 
 
 def window_end(first_attempt: dt.datetime, *, hours: int, simulator: bool) -> dt.datetime:

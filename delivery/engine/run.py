@@ -331,6 +331,7 @@ class Engine:
             simulator=simulator,
             about_us=enough,
             relayed=bool(how.relay),
+            retry_minutes=self.permits.limits(one.limit_group_id).retry_minutes,
         )
         self.settler.put(settled)
 

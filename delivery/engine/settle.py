@@ -77,12 +77,14 @@ def decide(
     simulator: bool,
     about_us: bool = False,
     relayed: bool = False,
+    retry_minutes: int = 0,
 ) -> Settled:
     """What a verdict means for the message: PRODUCT's status machine and retry window. Pure.
 
     `about_us`: the answer was not about the message but about how much we send or from where. The message goes back
     into the line at once, where its queue's pause or another sending IP decides, and the attempt does not count.
-    `relayed`: it went to a relay, whose acceptance says no more than that.
+    `relayed`: it went to a relay, whose acceptance says no more than that. `retry_minutes`: the receiver wants no
+    sooner attempt.
     """
     reply = exchange.reply.text[:REPLY_SHOWN]
     answered = claimed.answered or 400 <= exchange.reply.code < 500
@@ -95,7 +97,13 @@ def decide(
         return done
     done.counts = not about_us
     expires_at = claimed.expires_at or retry.window_end(now, hours=retry_hours, simulator=simulator)
-    due = None if about_us else retry.next_attempt(claimed.attempts + 1, now, simulator=simulator)
+    due = (
+        None
+        if about_us
+        else retry.next_attempt(
+            claimed.attempts + 1, now, simulator=simulator, least=dt.timedelta(minutes=retry_minutes)
+        )
+    )
     if (due or now) <= expires_at:
         done.status, done.due, done.expires_at = Status.SENDING, due, expires_at
     elif answered or (about_us and exchange.reply.code):

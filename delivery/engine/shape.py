@@ -11,8 +11,8 @@ import asyncio
 import fnmatch
 import time
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,18 @@ PATIENCE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of a whole limit group from one sending IP. `rate` in messages a second, 0: no limit."""
+    """Of a whole limit group from one sending IP. `rate` in messages a second, 0: no limit. `pause_minutes` after "too
+    much"; `retry_minutes` at least between two attempts of the same mail."""
 
     connections: int = 20
     messages_per_connection: int = 500
     rate: float = 0.0
+    pause_minutes: int = 10
+    retry_minutes: int = 5
+
+    def but(self, given: Mapping[str, Any]) -> Limits:
+        """With those by name that are given, and not None."""
+        return replace(self, **{name: given[name] for name in LIMITS if given.get(name) is not None})
 
     @property
     def parts(self) -> int:
@@ -70,6 +77,9 @@ class Limits:
         )
 
 
+LIMITS = tuple(one.name for one in fields(Limits))
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     name: str
@@ -97,13 +107,12 @@ def read_providers(text: str) -> tuple[Limits, tuple[Provider, ...]]:
 
 
 def _limits(name: str, entry: dict[str, Any], default: Limits) -> Limits:
-    limits = Limits(
-        int(entry.get("connections", default.connections)),
-        int(entry.get("messages_per_connection", default.messages_per_connection)),
-        float(entry.get("rate", default.rate)),
-    )
-    if limits.connections < 1 or limits.messages_per_connection < 1 or limits.rate < 0:
-        raise BadProviders(f"{name}: connections and messages_per_connection begin at 1, rate at 0")
+    unknown = entry.keys() - {*LIMITS, "name", "mx"}
+    if unknown:
+        raise BadProviders(f"{name}: {', '.join(sorted(unknown))} is no limit")
+    limits = default.but(entry)
+    if min(limits.connections, limits.messages_per_connection, limits.pause_minutes) < 1 or limits.rate < 0:
+        raise BadProviders(f"{name}: rate begins at 0, the others at 1")
     return limits
 
 

@@ -18,13 +18,15 @@ from delivery.models.status import HeldBy
 class LimitGroup(models.Model):
     """`mx:KEY` of a site, `provider:NAME` of a big provider, `domain:NAME` of a domain not yet resolved.
 
-    Empty limits are those of rules/providers.toml.
+    Empty limits are those of rules/providers.toml, by the same names.
     """
 
     name = models.CharField(_("name"), max_length=300, unique=True)
     connections = models.PositiveSmallIntegerField(_("connections"), null=True, blank=True)
     messages_per_connection = models.PositiveSmallIntegerField(_("messages per connection"), null=True, blank=True)
     rate = models.FloatField(_("messages a second"), null=True, blank=True)
+    pause_minutes = models.PositiveSmallIntegerField(_("pause after “too much”, minutes"), null=True, blank=True)
+    retry_minutes = models.PositiveSmallIntegerField(_("between two attempts, minutes"), null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name

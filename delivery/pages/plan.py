@@ -125,20 +125,13 @@ def domain_quotas(today: Any) -> list[DomainQuota]:
 def group_limits() -> list[GroupLimits]:
     """What is asked of receivers: the default, the big providers, and what was changed in the console."""
     default, providers = shape.providers()
-    changed = {
-        group.name: group
-        for group in LimitGroup.objects.exclude(connections=None, messages_per_connection=None, rate=None)
-    }
+    changed = {group.name: group for group in LimitGroup.objects.exclude(**dict.fromkeys(shape.LIMITS))}
     names = ["", *(f"provider:{provider.name}" for provider in providers)]
     found = []
     for name in [*names, *sorted(changed.keys() - set(names))]:
         limits = shape.limits_of(name) if name else default
         if group := changed.get(name):
-            limits = shape.Limits(
-                group.connections or limits.connections,
-                group.messages_per_connection or limits.messages_per_connection,
-                limits.rate if group.rate is None else group.rate,
-            )
+            limits = limits.but({name: getattr(group, name) for name in shape.LIMITS})
         kind, _colon, shown = name.partition(":")
         shown = shown.capitalize() if kind == "provider" else shown
         found.append(GroupLimits(shown or _("Everybody else"), limits, name in changed))

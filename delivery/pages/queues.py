@@ -159,7 +159,7 @@ class LimitsForm(forms.ModelForm):
 
     class Meta:
         model = LimitGroup
-        fields = ("connections", "messages_per_connection", "rate")
+        fields = shape.LIMITS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -168,6 +168,8 @@ class LimitsForm(forms.ModelForm):
             ("connections", 1, 1000, num(rule.connections)),
             ("messages_per_connection", 1, 10_000, num(rule.messages_per_connection)),
             ("rate", 0, 10_000, num(rule.rate, 1) if rule.rate else ""),
+            ("pause_minutes", 1, 24 * 60, num(rule.pause_minutes)),
+            ("retry_minutes", 1, 24 * 60, num(rule.retry_minutes)),
         ):
             field = self.fields[name]
             field.validators += [MinValueValidator(least), MaxValueValidator(most)]

@@ -12,7 +12,6 @@ from django.db import connection
 from delivery.engine import shape
 from delivery.models import QueuePause
 
-PAUSE = dt.timedelta(minutes=10)
 LISTED_PAUSE = dt.timedelta(hours=1)
 # A relay that is down, or does not take our login, is tried again this often.
 RELAY_PAUSE = dt.timedelta(minutes=2)

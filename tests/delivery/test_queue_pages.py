@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from console.models import ApiUser
+from delivery.engine import shape
 from delivery.models import LookedAt, QueuePause, Standing, Waiting
 from delivery.services import flow, pauses, standing
 from tests.factories.console import ApiUserFactory
@@ -174,12 +175,13 @@ def test_limits_of_a_group_are_the_rules_unless_an_administrator_says_otherwise(
     assert "Empty: the rules&#x27; value, 20." in administrator.get(url).content.decode()
     for wrong in ({"connections": "0"}, {"rate": "-1"}, {"rate": "nan"}, {"messages_per_connection": "99999"}):
         assert administrator.post(url, wrong).status_code == 422
-    assert administrator.post(url, {"connections": "3", "rate": "1.5"}).status_code == 302
+    given = {"connections": "3", "rate": "1.5", "pause_minutes": "30"}
+    assert administrator.post(url, given).status_code == 302
     group.refresh_from_db()
-    assert (group.connections, group.messages_per_connection, group.rate) == (3, None, 1.5)
+    assert [getattr(group, name) for name in shape.LIMITS] == [3, None, 1.5, 30, None]
     administrator.post(url, {})
     group.refresh_from_db()
-    assert (group.connections, group.messages_per_connection, group.rate) == (None, None, None)
+    assert {getattr(group, name) for name in shape.LIMITS} == {None}
 
 
 def test_the_menu_counts_paused_queues_and_the_overview_tells_of_them(viewer: Client) -> None:

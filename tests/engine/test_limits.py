@@ -14,6 +14,8 @@ from delivery.engine.shape import BadProviders, Limits, Permit
 from delivery.models import LimitGroup, QueuePause
 from delivery.services import pauses
 
+PAUSE = dt.timedelta(minutes=Limits().pause_minutes)
+
 
 def test_the_rules_that_are_shipped_can_be_read() -> None:
     default, known = shape.providers()
@@ -46,11 +48,22 @@ def test_a_provider_is_known_by_its_mx_hosts(hosts: list[str], name: str | None)
         "[[provider]]\nname = 'x'\nmx = ['*']\nconnections = 0",
         "[[provider]]\nname = 'x'\nmx = ['a']\n[[provider]]\nname = 'x'\nmx = ['b']",
         "[default]\nrate = -1",
+        "[default]\npause_minutes = 0",
+        "[[provider]]\nname = 'x'\nmx = ['a']\nconections = 3",
     ],
 )
 def test_rules_that_cannot_be_are_refused(text: str) -> None:
     with pytest.raises(BadProviders):
         shape.read_providers(text)
+
+
+def test_a_provider_has_the_defaults_but_for_what_it_says_and_the_console_says_last() -> None:
+    _default, [provider] = shape.read_providers(
+        "[default]\nconnections = 7\n[[provider]]\nname = 'x'\nmx = ['a']\nretry_minutes = 30"
+    )
+    assert provider.limits == Limits(connections=7, retry_minutes=30)
+    given = {"connections": None, "rate": 0.5, "pause_minutes": 60}
+    assert provider.limits.but(given) == Limits(connections=7, rate=0.5, pause_minutes=60, retry_minutes=30)
 
 
 @given(st.integers(1, 500), st.integers(1, 40), st.floats(shape.SLOWEST, 1))
@@ -132,11 +145,9 @@ def test_too_much_pauses_and_halves_once_however_many_answers_come() -> None:
     group = LimitGroup.objects.create(name="mx:busy.test").pk
     now = timezone.now()
     for _answer in range(20):
-        pauses.slow_down(
-            group, "127.0.0.2", reason=QueuePause.Reason.QUOTA, said="421 slow down", now=now, pause=pauses.PAUSE
-        )
+        pauses.slow_down(group, "127.0.0.2", reason=QueuePause.Reason.QUOTA, said="421 slow down", now=now, pause=PAUSE)
     state = pauses.states([group], now=now)[group, "127.0.0.2"]
-    assert (state.pace, state.paused_until, state.reason) == (0.5, now + pauses.PAUSE, "quota")
+    assert (state.pace, state.paused_until, state.reason) == (0.5, now + PAUSE, "quota")
     assert (group, "127.0.0.3") not in pauses.states([group], now=now), "the other sending IP goes on"
 
 
@@ -146,10 +157,10 @@ def test_after_the_pause_it_goes_on_slower_and_a_second_time_slower_still() -> N
     now = timezone.now()
 
     def too_much(at: dt.datetime) -> None:
-        pauses.slow_down(group, "", reason=QueuePause.Reason.QUOTA, said="421", now=at, pause=pauses.PAUSE)
+        pauses.slow_down(group, "", reason=QueuePause.Reason.QUOTA, said="421", now=at, pause=PAUSE)
 
     too_much(now)
-    later = now + pauses.PAUSE
+    later = now + PAUSE
     state = pauses.states([group], now=later)[group, ""]
     assert state.paused_until is None
     assert state.pace == pytest.approx(0.5)

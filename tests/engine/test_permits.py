@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import Any
 
 import pytest
 
 from delivery.engine import permits
+from delivery.engine.claim import Claimed
 from delivery.engine.permits import Permits
-from delivery.models import LimitGroup, Share
+from delivery.engine.types import Phase, Verdict
+from delivery.models import LimitGroup, QueuePause, Share, Waiting
+from tests.engine.world import claim_all, exchange, started
+from tests.factories.delivery import AddressFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +74,29 @@ def test_who_gets_a_part_of_the_rate_waits_until_nobody_else_has_used_it_in_that
     before = time.monotonic()
     engine.refresh([group], workers=1)
     assert engine.known[group, IPS[0]].wait(before) > 1
+
+
+def test_too_much_pauses_that_ip_for_as_long_as_the_group_says(group: int) -> None:
+    LimitGroup.objects.update(pause_minutes=45)
+    engine = Permits(1)
+    engine.refresh([group], workers=1)
+    [one] = claim_for(group)
+    said = exchange(421, "421 4.7.0 Too many messages, slow down", Phase.MAIL)
+    said.local_ip = IPS[0]
+    write = engine.too_much(one, said, Verdict("deferred", "other", "site", "too_much"))
+    assert write is not None
+    assert engine.too_much(one, said, Verdict("deferred", "other", "site", "too_much")) is None, "known already"
+    write()
+    paused = QueuePause.objects.get()
+    assert (paused.sending_ip, paused.reason) == (IPS[0], "quota")
+    assert paused.paused_until - paused.since == dt.timedelta(minutes=45)
+    assert {engine.choose(group) for _mail in range(4)} == {IPS[1]}
+
+
+def claim_for(group: int) -> list[Claimed]:
+    started(["ann@a.example"], AddressFactory())
+    Waiting.objects.update(limit_group=group)
+    return claim_all()
 
 
 def test_each_group_has_turns_of_its_own_among_the_ips(group: int) -> None:

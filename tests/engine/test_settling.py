@@ -64,6 +64,14 @@ def test_later_retries_come_after_one_to_three_hours(attempts: int, seed: int) -
     assert NOW + HOUR <= due <= NOW + 3 * HOUR
 
 
+def test_a_receiver_that_wants_to_be_left_alone_is_tried_no_sooner() -> None:
+    waits = [
+        decide(claimed(attempts=n), LATER, DEFERRED, now=NOW, retry_hours=72, simulator=False, retry_minutes=20).due
+        for n in range(3)
+    ]
+    assert waits == [NOW + dt.timedelta(minutes=n) for n in (20, 20, 30)]
+
+
 def test_the_window_begins_with_the_first_attempt_and_stays() -> None:
     first = decided(claimed())
     assert first.expires_at == NOW + 72 * HOUR
