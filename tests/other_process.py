@@ -1,5 +1,5 @@
 """`python -m tests.other_process DATABASE ORDER`: engine work in a process of its own, to be killed, on the tests'
-database. ORDER is JSON: {"do": "deliver" | "expand" | "ids", "settings": {…}, …}."""
+database. ORDER is JSON: {"do": "deliver" | "expand" | "listen" | "process" | "ids", "settings": {…}, …}."""
 
 from __future__ import annotations
 
@@ -42,6 +42,20 @@ def main(database: str, order: dict[str, Any]) -> None:
 
         tasks.CHUNK = order["chunk"]
         tasks.expand(order["task"], now=timezone.now())
+    elif order["do"] == "listen":
+        import asyncio
+
+        from tracking.feedback import listener
+
+        asyncio.run(listener.serve())
+    elif order["do"] == "process":
+        import time
+
+        from tracking.feedback import process
+
+        while True:
+            process.process()
+            time.sleep(0.05)
     elif order["do"] == "ids":
         fork_and_print_ids(order["count"])
 

@@ -141,15 +141,18 @@ def send_test(
     values: Mapping[str, str],
     now: dt.datetime,
     request_ip: str | None = None,
+    type: ApiUser.Type = ApiUser.Type.TRIGGER,
+    label: str = "test",
 ) -> Made:
-    """Send the current version to one address by the console's trigger user, whatever number of variables it has.
+    """Send the current version to one address by the console's API user of this type, whatever number of variables it
+    has.
 
     Raises TemplateRefused; MalformedAddress is the caller's to see to.
     """
     version = template.current
     if version is None or template.deleted_at is not None:
         raise TemplateRefused(_("This template has no body yet."))
-    api_user = ApiUser.console(ApiUser.Type.TRIGGER)
+    api_user = ApiUser.console(type)
     if why := senders.obstacle(sender_address.domain, api_user):
         raise TemplateRefused(why, "sender_address")
     try:
@@ -162,7 +165,7 @@ def send_test(
         sender_domain=sender_address.domain,
         version_id=version.pk,
         sender=sender_address.address,
-        label="test",
+        label=label,
         request_ip=request_ip,
     )
     wanted = Wanted(

@@ -23,8 +23,10 @@ USUAL = (
     "tracking",
     "pages",
     "statistics",
+    "feedback",
 )
-PARTS = (*USUAL, "profile")
+# Where time goes, and proofs: only when they are asked for.
+PARTS = (*USUAL, "profile", "returns", "kills")
 
 
 def main() -> None:
@@ -38,7 +40,8 @@ def main() -> None:
     if unknown := [part for part in wanted if part not in PARTS]:
         parser.error(f"no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
     var = Path(tempfile.mkdtemp(prefix="posthorn-bench-"))
-    os.environ |= {"POSTHORN_VAR": str(var), "POSTHORN_PORT": "18700", "DJANGO_SETTINGS_MODULE": "console.settings"}
+    os.environ |= {"POSTHORN_VAR": str(var), "DJANGO_SETTINGS_MODULE": "console.settings"}
+    os.environ.setdefault("POSTHORN_PORT", "18700")
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     for name in ("DATABASE_URL", "DNS_SERVERS", "MX_PORT"):
         os.environ.pop(name, None)

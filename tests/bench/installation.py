@@ -73,7 +73,7 @@ class Installation:
         touched); nothing when none was started."""
         if self.supervisor is None:
             return {}
-        return {name: max(_peak(process.pid) for process in _family(pid)) for name, pid in self._roots().items()}
+        return {name: max(peak(process.pid) for process in _family(pid)) for name, pid in self._roots().items()}
 
     def stop(self) -> None:
         if self.supervisor is not None and self._watcher is not None:
@@ -142,7 +142,7 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system + times.children_user + times.children_system)
 
 
-def _peak(pid: int) -> float:
+def peak(pid: int) -> float:
     try:
         with open(f"/proc/{pid}/status") as status:
             line = next(line for line in status if line.startswith("VmHWM"))

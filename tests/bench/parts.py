@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from tests.bench import world
+from tests.bench import feedback, world
 from tests.bench.bench import Bench
 from tests.bench.profile import part_profile
 from tests.bench.sending import part_big, part_domains, part_latency, part_older, part_send
@@ -145,6 +145,9 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "older": part_older,
     "tracking": part_tracking,
     "pages": part_pages,
+    "feedback": feedback.part_feedback,
     "profile": part_profile,
     "statistics": part_statistics,
+    "returns": feedback.part_returns,
+    "kills": feedback.part_kills,
 }

@@ -241,6 +241,9 @@ def test_a_loop_of_mails_to_one_address_ends(listener: Listener, monkeypatch: py
     assert refusal(lambda: bring(listener.port, return_path(sent), report(sent, number=3)))[0] == 450
     other = message()
     bring(listener.port, return_path(other), report(other))
+    # Feedback loops report on all messages to one address.
+    for number in range(4):
+        bring(listener.port, f"fbl@{bounce_host(sent)}", b"Subject: %d\r\n\r\nx\r\n" % number)
 
 
 def test_whoever_talks_nonsense_is_sent_away(listener: Listener) -> None:

@@ -115,7 +115,8 @@ class Listener:
     # --- what sessions ask (session.py, Door)
 
     async def admits(self, address: str) -> str:
-        if envelope.identify(address) is None:
+        ours = envelope.identify(address)
+        if ours is None:
             return "550 5.1.1 No such address here"
         host = address.rpartition("@")[2].lower()
         age = time.monotonic() - self._hosts_at
@@ -127,7 +128,12 @@ class Listener:
                 # What was known holds on.
                 if self._hosts is None:
                     return "451 4.3.0 Not now: try again later"
-        return "" if host in self._hosts else "550 5.7.1 Not a host of ours"
+        if host not in self._hosts:
+            return "550 5.7.1 Not a host of ours"
+        # Of one message: `fbl@` hears from everybody.
+        if ours.message_id is not None and not self.limits.address(address):
+            return "450 4.2.1 Too much mail to this address, try again later"
+        return ""
 
     async def keep(self, mails: Sequence[Mail]) -> bool:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

@@ -196,8 +196,6 @@ class Session:
             self.out.append("452 4.5.3 Too many recipients")
         elif refusal := await self.door.admits(found[1]):
             await self._error(refusal)
-        elif not self.door.limits.address(found[1]):
-            await self._error("450 4.2.1 Too much mail to this address, try again later")
         else:
             self.recipients.append(found[1])
             self.out.append("250 2.1.5 Ok")
