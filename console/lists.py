@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SIZES = (10, 20, 50, 100)
 DEFAULT_SIZE = 20
 EXACT_UP_TO = 10_000
+# In the planner's units: some 200,000 rows looked at, 50 ms. What costs more is not counted for a page.
+COSTLY = 15_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,18 +196,21 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many match: exact up to 10,000, the planner's estimate above."""
+    """How many match: exact up to 10,000, where that is no great work; else the planner's estimate."""
 
     count: int
     exact: bool
 
     def __str__(self) -> str:
-        text = number_format(self.count, force_grouping=True)
+        text = number_format(min(self.count, EXACT_UP_TO) if self._over else self.count, force_grouping=True)
         if self.exact:
             return text
-        return str(_("about %s") if self.count > EXACT_UP_TO + 1 else _("over %s")) % number_format(
-            self.count if self.count > EXACT_UP_TO + 1 else EXACT_UP_TO, force_grouping=True
-        )
+        return str(_("over %s") if self._over else _("about %s")) % text
+
+    @property
+    def _over(self) -> bool:
+        """Counted up to there, and no more is known."""
+        return not self.exact and self.count == EXACT_UP_TO + 1
 
 
 @dataclass
@@ -295,21 +300,28 @@ class Listing:
 
     @functools.cached_property
     def total(self) -> Total:
-        """Counted over at most 10,001 rows, so that a large list costs no more than a small one."""
-        rows = self.queryset.order_by()
-        count = rows.values("pk")[: EXACT_UP_TO + 1].count()
-        if count <= EXACT_UP_TO:
-            return Total(count, True)
-        return Total(max(count, _estimate(rows)), False)
+        """Counted over at most 10,001 rows, so that a large list costs no more than a small one; and not at all where
+        these few are scattered over too many others."""
+        rows = self.queryset.order_by().values("pk")
+        expected, cost = _planned(rows)
+        if cost * min(1, EXACT_UP_TO / max(1, expected)) > COSTLY:
+            return Total(_rounded(expected), False)
+        count = rows[: EXACT_UP_TO + 1].count()
+        return Total(count, True) if count <= EXACT_UP_TO else Total(max(count, _rounded(expected)), False)
 
 
-def _estimate(rows: QuerySet[Any]) -> int:
-    """How many rows PostgreSQL's planner expects, to two digits; 0 when it doesn't say."""
+def _planned(rows: QuerySet[Any]) -> tuple[int, float]:
+    """How many rows PostgreSQL's planner expects, and what it thinks that all of them cost; zeroes where there is
+    nothing to plan."""
     import json
 
     try:
-        expected = int(json.loads(rows.values("pk").explain(format="json"))[0]["Plan"]["Plan Rows"])
+        plan = json.loads(rows.explain(format="json"))[0]["Plan"]
+        return int(plan["Plan Rows"]), float(plan["Total Cost"])
     except (ValueError, KeyError, IndexError, TypeError):
-        return 0
-    digits = max(0, len(str(expected)) - 2)
-    return round(expected, -digits)
+        return 0, 0.0
+
+
+def _rounded(count: int) -> int:
+    """To two digits."""
+    return round(count, -max(0, len(str(count)) - 2))

@@ -15,7 +15,7 @@ from django.db import connection, models
 from django.db.migrations import AddIndex, CreateModel
 from django.db.models.options import Options
 
-from console import ids
+from console import ids, locks
 
 MONTHS_AHEAD = 3
 
@@ -61,9 +61,12 @@ class AddIndexToPartitions(AddIndex):
         schema_editor.execute(f"CREATE INDEX IF NOT EXISTS {quote(self.index.name)} ON ONLY {quote(table)} {rest}")
         for partition in _partitions(table):
             name = f"{partition}_{self.index.name}"
-            if _half_made(name):
-                schema_editor.execute(f"DROP INDEX CONCURRENTLY {quote(name)}")
-            schema_editor.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {quote(name)} ON {quote(partition)} {rest}")
+            with locks.patient():
+                if _half_made(name):
+                    schema_editor.execute(f"DROP INDEX CONCURRENTLY {quote(name)}")
+                schema_editor.execute(
+                    f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {quote(name)} ON {quote(partition)} {rest}"
+                )
             schema_editor.execute(f"ALTER INDEX {quote(self.index.name)} ATTACH PARTITION {quote(name)}")
 
 

@@ -14,13 +14,10 @@ import structlog
 from django.conf import settings
 from django.db import OperationalError, connection, models
 
-from console import ids
+from console import ids, locks
 from console.partitions import month_start, partitioned_models
 
 log = structlog.get_logger()
-
-# Whoever waits for our lock is not kept waiting longer; the next run tries again.
-LOCK_TIMEOUT = "3s"
 
 # Asked with the range of ids of a month: why it can't go yet, or "".
 in_use: list[Callable[[int, int], str]] = []
@@ -91,15 +88,11 @@ def prune(*, now: dt.datetime) -> list[Old]:
 
 
 def _take_away(one: Old) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-        try:
-            # CONCURRENTLY: the table goes on being read and written. One that was interrupted is finished first.
-            cursor.execute("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = %s::regclass", [one.table])
-            row = cursor.fetchone()
-            if row is not None:
-                how = "FINALIZE" if row[0] else "CONCURRENTLY"
-                cursor.execute(f'ALTER TABLE "{one.parent}" DETACH PARTITION "{one.table}" {how}')
-            cursor.execute(f'DROP TABLE "{one.table}"')
-        finally:
-            cursor.execute("RESET lock_timeout")
+    with locks.brief(), connection.cursor() as cursor:
+        # CONCURRENTLY: the table goes on being read and written. One that was interrupted is finished first.
+        cursor.execute("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = %s::regclass", [one.table])
+        row = cursor.fetchone()
+        if row is not None:
+            how = "FINALIZE" if row[0] else "CONCURRENTLY"
+            cursor.execute(f'ALTER TABLE "{one.parent}" DETACH PARTITION "{one.table}" {how}')
+        cursor.execute(f'DROP TABLE "{one.table}"')

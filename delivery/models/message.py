@@ -74,11 +74,13 @@ class Message(models.Model):
         verbose_name = _("message")
         verbose_name_plural = _("messages")
         ordering: ClassVar = ["-id"]
-        # Few, for each costs every request and every settled message. Columns that change are not among them, so that
-        # settling can update in place; other filters walk the window by id.
+        # Few, for each costs every request. Columns that change are not among them, so that settling can update in
+        # place; other filters walk the window by id. What is rare among many values is found by an index.
         indexes: ClassVar = [
             models.Index(OpClass(Lower("recipient"), "text_pattern_ops"), "id", name="message_recipient"),
             models.Index(fields=["task", "id"], name="message_task", condition=models.Q(task__isnull=False)),
+            models.Index(fields=["receiving_domain", "id"], name="message_receiver"),
+            models.Index(fields=["label", "id"], name="message_label", condition=~models.Q(label="")),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from console import ids, partitions, retention
+from console import ids, locks, partitions, retention
 from delivery.models import Attempt, Message, Waiting
 from delivery.services.requests import receiving_domains
 from tests.factories.sending import attempt, message
@@ -98,7 +98,7 @@ def test_a_month_that_somebody_reads_for_long_is_left_for_the_next_time(
 ) -> None:
     import psycopg
 
-    monkeypatch.setattr(retention, "LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr(locks, "TIMEOUT", "200ms")
     known = {"host", "port", "user", "password", "dbname"}
     with psycopg.connect(**{k: v for k, v in connection.get_connection_params().items() if k in known}) as other:
         busy = partition("delivery_message", -4)
