@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Sum
-from django.forms import ModelChoiceField
+from django.forms import DateField, ModelChoiceField
 from django.http import QueryDict
 from django.utils import timezone
 
@@ -92,7 +92,8 @@ def values(page: ListPage) -> Iterator[dict[str, str]]:
             found = None if first is None else str(first)
         else:
             choices = [str(value) for value, _word in getattr(field, "choices", ()) if value]
-            found = choices[0] if choices else typed[name]
+            other = f"{NOW:%Y-%m-%d}" if isinstance(field, DateField) else "x"
+            found = choices[0] if choices else typed.get(name, other)
         if found is not None:
             yield {name: found}
             if "status" in form.fields and name != "status":
@@ -120,10 +121,11 @@ def test_a_list_with_a_period_reads_no_other_months(past: None, name: str) -> No
             counted = listing.queryset.order_by().values("pk")
             for rows in (listing.ordered()[:21], counted):
                 plan = rows.explain()
-                tables = re.findall(r" on (\w+_(\d{6}))\b", plan)
-                assert {month for _table, month in tables} <= months, f"{chosen}\n{plan}"
-                if rows.model is Message:
-                    assert tables, plan
+                # What is looked up in other tables for a row's cells is by its key.
+                found = re.findall(rf" on {rows.model._meta.db_table}_(\d{{6}})\b", plan)
+                assert set(found) <= months, f"{chosen}\n{plan}"
+                if hasattr(rows.model, "partition_by"):
+                    assert found, plan
 
 
 def test_there_are_lists_with_a_period() -> None:
