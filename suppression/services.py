@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 
+from console.arrays import texts
 from suppression import expiry
 from suppression.models import Entry
 
@@ -47,10 +48,10 @@ def stopped(keys: Iterable[str], *, api_user_id: int, now: dt.datetime) -> dict[
         cursor.execute(
             """
             SELECT key, list FROM suppression_entry
-            WHERE key = ANY(%s) AND (api_user_id IS NULL OR api_user_id = %s)
+            WHERE key = ANY(%s::text[]) AND (api_user_id IS NULL OR api_user_id = %s)
               AND (expires_at IS NULL OR expires_at > %s) AND intercepted
             """,
-            [wanted + list(by_domain), api_user_id, now],
+            [texts(wanted + list(by_domain)), api_user_id, now],
         )
         for entry, name in cursor.fetchall():
             for key in by_domain.get(entry, []) if entry.startswith("@") else [entry]:

@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
+from console.arrays import numbers
 from delivery.models import PauseCause, Status, TaskStatus, Waiting
 
 CLAIM_SECONDS = settings.CLAIM_SECONDS
@@ -213,9 +214,9 @@ def _details(message_ids: list[int]) -> dict[int, tuple[Any, ...]]:
             SELECT m.id, m.api_user_id, m.version_id, m.sender_domain_id, m.receiving_domain_id, d.name, m.recipient,
                    m.sender, m.sender_name, m.subject, m.to_field, m.variables
             FROM delivery_message m JOIN delivery_receivingdomain d ON d.id = m.receiving_domain_id
-            WHERE m.id = ANY(%s) AND m.id BETWEEN %s AND %s AND m.status = %s
+            WHERE m.id = ANY(%s::bigint[]) AND m.id BETWEEN %s AND %s AND m.status = %s
             """,
-            [message_ids, min(message_ids), max(message_ids), Status.SENDING],
+            [numbers(message_ids), min(message_ids), max(message_ids), Status.SENDING],
         )
         # Django hands JSON out as text to raw cursors.
         return {row[0]: (*row[1:-1], json.loads(row[-1])) for row in cursor.fetchall()}

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from django.db import connection, transaction
 
+from console.arrays import numbers, texts
 from delivery.callbacks import outbox
 from delivery.callbacks.outbox import Happened
 from delivery.engine import retry
@@ -33,6 +34,8 @@ from delivery.services.quota import count_ends
 log = structlog.get_logger()
 
 REPLY_SHOWN = 500
+# Once, for every attempt is written down.
+_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(slots=True)
@@ -181,7 +184,7 @@ def _end_waiting(cursor: Any, final: Sequence[Settled]) -> dict[int, tuple[dt.da
         WHERE w.message_id = v.id AND w.claim_token = v.token
         RETURNING w.message_id, w.reserved_on, w.credit
         """,
-        [[one.claimed.message_id for one in final], [one.claimed.token for one in final]],
+        [numbers(one.claimed.message_id for one in final), numbers(one.claimed.token for one in final)],
     )
     return {message_id: (day, credit) for message_id, day, credit in cursor.fetchall()}
 
@@ -248,21 +251,21 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> dict[int, str]:
         """
         UPDATE delivery_message m SET status = v.status, reason = v.reason, held_by = v.held_by,
             attempts = v.attempts, last_reply = CASE WHEN v.reply = '' THEN m.last_reply ELSE v.reply END,
-            sent_at = coalesce(v.sent_at, m.sent_at), send_ip = coalesce(v.ip, m.send_ip)
-        FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::timestamptz[],
+            sent_at = coalesce(to_timestamp(nullif(v.sent_at, 0)), m.sent_at), send_ip = coalesce(v.ip, m.send_ip)
+        FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::float8[],
                     %s::inet[]) AS v(id, status, reason, held_by, attempts, reply, sent_at, ip)
         WHERE m.id = v.id AND m.id BETWEEN %s AND %s AND m.status = 'sending'
         RETURNING m.id, m.label
         """,
         [
-            message_ids,
-            [one.status.value for one in batch],
-            [str(one.reason) for one in batch],
-            [str(one.held_by) for one in batch],
-            [one.logged for one in batch],
-            [one.last_reply for one in batch],
-            [_moment(one.exchange) for one in batch],
-            [(one.exchange.local_ip or None) if one.exchange else None for one in batch],
+            numbers(message_ids),
+            texts(one.status for one in batch),
+            texts(one.reason for one in batch),
+            texts(one.held_by for one in batch),
+            numbers(one.logged for one in batch),
+            texts(one.last_reply for one in batch),
+            numbers(one.exchange.started + one.exchange.seconds if one.exchange else 0 for one in batch),
+            texts((one.exchange.local_ip or None) if one.exchange else None for one in batch),
             min(message_ids),
             max(message_ids),
         ],
@@ -327,7 +330,7 @@ def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:
                     exchange.local_ip or None,
                     exchange.tls,
                     exchange.certificate,
-                    json.dumps(exchange.conversation, ensure_ascii=False),
+                    _json(exchange.conversation),
                     one.due,
                 )
             )

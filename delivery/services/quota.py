@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from django.db import connection, transaction
 
+from console.arrays import numbers
 from console.models import Account, ApiUser
 from delivery.engine.retry import is_simulated
 from delivery.models import DomainDay, HeldBy, Reason, SenderDomain, Status
@@ -214,9 +215,9 @@ def _begin_users(user_ids: list[int], today: dt.date) -> None:
 def _mark(cursor: Any, message_ids: list[int], today: dt.date) -> set[int]:
     """Those that were not counted for today yet; now they are."""
     cursor.execute(
-        "UPDATE delivery_waiting SET reserved_on = %s WHERE message_id = ANY(%s) "
+        "UPDATE delivery_waiting SET reserved_on = %s WHERE message_id = ANY(%s::bigint[]) "
         "AND reserved_on IS DISTINCT FROM %s RETURNING message_id",
-        [today, message_ids, today],
+        [today, numbers(message_ids), today],
     )
     return {row[0] for row in cursor.fetchall()}
 
