@@ -62,6 +62,22 @@ def confirmed(request: HttpRequest, text: str) -> bool:
     return request.method == "POST" and request.POST.get("typed", "").strip() == text
 
 
+def ask_twice(request: HttpRequest, text: str, *, button: str, **page: Any) -> HttpResponse:
+    """The page of what is asked twice, unless `confirmed(request, text)`: first what follows, then `text` is to be
+    typed. `page`: see `confirm`."""
+    second = request.method == "POST"
+    answer = confirm(
+        request,
+        button=button if second else f"{button}…",
+        type_to_confirm=text if second else "",
+        extra={} if "typed" in request.POST else {"error": ""},
+        **page,
+    )
+    if "typed" not in request.POST:
+        answer.status_code = 200
+    return answer
+
+
 def sandboxed(content: str, content_type: str = "text/html; charset=utf-8") -> HttpResponse:
     """A mail to be shown in `<iframe sandbox>`: of its own URL, with a policy under which nothing loads or runs."""
     response = HttpResponse(content, content_type=content_type)

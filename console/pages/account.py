@@ -1,4 +1,4 @@
-"""The account: its name and zone, how long mail is tried, tracking, and stopping all sending."""
+"""The account: its name and zone, how long mail is tried, and stopping all sending."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from django_q.tasks import async_task
 from console.menu import Section
 from console.models import Account
 from console.registry import Page, register
-from console.views import confirm, confirmed
+from console.views import ask_twice, confirm, confirmed
 
 
 class AccountForm(forms.ModelForm):
     class Meta:
         model = Account
-        fields = ("name", "time_zone", "retry_hours", "track_opens", "track_clicks")
+        fields = ("name", "time_zone", "retry_hours")
         error_messages: ClassVar = {
             "name": {"required": gettext_lazy("Enter the name of your company.")},
             "retry_hours": dict.fromkeys(
@@ -79,24 +79,19 @@ def stop(request: HttpRequest) -> HttpResponse:
         account.stop_sending(by=request.user.get_username(), now=timezone.now())
         messages.success(request, _("All sending is stopped. What is on the wire now ends within seconds."))
         return redirect("account")
-    second = request.method == "POST"
-    answer = confirm(
+    return ask_twice(
         request,
+        account.name,
         title=_("Stop all sending?"),
-        button=_("Stop all sending") if second else _("Stop all sending…"),
+        button=_("Stop all sending"),
         cancel="account",
         consequences=[
             _("Nothing goes out any more: no batch, no trigger mail, no retry."),
             _("Requests are accepted and held. Nothing is lost; the retry window of mail that was tried runs on."),
             _("Every page says so until somebody resumes."),
         ],
-        type_to_confirm=account.name if second else "",
-        extra={} if "typed" in request.POST else {"error": ""},
         crumbs=[(_("Account"), reverse("account"))],
     )
-    if "typed" not in request.POST:
-        answer.status_code = 200
-    return answer
 
 
 def resume(request: HttpRequest) -> HttpResponse:

@@ -26,7 +26,7 @@ from delivery.engine.types import Hop
 from delivery.models import HeldBy, SenderDomain, Task, TemplateVersion
 from delivery.return_path import return_path
 from delivery.schedule import SendWindow
-from delivery.services import dkim_keys, relays
+from delivery.services import dkim_keys, relays, tracking_hosts
 from delivery.tokens import Tokens
 from delivery.values import merged
 
@@ -44,6 +44,22 @@ class TaskFacts:
     defaults: dict[str, str]
     list_id: str
     window: SendWindow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DomainFacts:
+    """What a message's sender domain adds to it. `public_url`: what its links begin with."""
+
+    track_opens: bool
+    track_clicks: bool
+    public_url: str
+
+    @classmethod
+    def of(cls, domain: SenderDomain | None) -> DomainFacts:
+        """None: a domain that was deleted since."""
+        if domain is None:
+            return cls(True, True, settings.PUBLIC_URL)
+        return cls(domain.track_opens, domain.track_clicks, tracking_hosts.public_url(domain))
 
 
 class NotReady(Enum):
@@ -65,6 +81,7 @@ class Store:
     tasks: dict[int, TaskFacts] = field(default_factory=dict)
     signers: dict[int, Signer | None] = field(default_factory=dict)
     api_users: dict[int, ApiUser] = field(default_factory=dict)
+    domains: dict[int, DomainFacts] = field(default_factory=dict)
     # Of the sender domains that have one.
     relays: dict[int, Hop] = field(default_factory=dict)
     account: Account = field(default_factory=Account.current)
@@ -79,6 +96,7 @@ class Store:
             self.api_users = ApiUser.objects.in_bulk(list(self.api_users))
             self._load_signers(self._changed_signers())
             self.relays = relays.hops(self.signers)
+            self.domains = _facts(self.domains)
             self._fresh_until = time.monotonic() + FRESH_SECONDS
         users = {one.api_user_id for one in batch} - self.api_users.keys()
         if users:
@@ -86,6 +104,7 @@ class Store:
         domains = {one.sender_domain_id for one in batch} - self.signers.keys()
         if domains:
             self.relays = self.relays | relays.hops(domains)
+            self.domains = self.domains | _facts(domains)
         self._load_signers(domains)
         tasks = {one.task_id for one in batch if one.task_id is not None} - self.tasks.keys()
         if tasks:
@@ -101,13 +120,14 @@ class Store:
         key = (one.version_id, self.is_batch(one))
         composer = self.composers.get(key)
         task = self.tasks.get(one.task_id) if one.task_id is not None else None
-        if user is None or signer is None or key not in self.composers:
+        facts = self.domains.get(one.sender_domain_id)
+        if user is None or signer is None or facts is None or key not in self.composers:
             return NotReady.LATER
         if composer is None:
             return NotReady.UNFIT
         try:
             now = time.time()
-            composed = composer.compose(letter(one, user, self.account, task), now)
+            composed = composer.compose(letter(one, user, self.account, facts, task), now)
             signature = signer.sign(composed.headers, composed.body, int(now), relaxed=composed.relaxed)
         except Exception:
             # One mail that cannot be built must not stop the others; its row says so.
@@ -203,7 +223,11 @@ def composer_of(version: TemplateVersion, *, batch: bool, tokens: Tokens) -> Com
     return Composer(compiled, tokens, version.pk)
 
 
-def letter(one: Claimed, user: ApiUser, account: Account, task: TaskFacts | None) -> Letter:
+def _facts(domain_ids: Iterable[int]) -> dict[int, DomainFacts]:
+    return {domain.pk: DomainFacts.of(domain) for domain in SenderDomain.objects.filter(pk__in=list(domain_ids))}
+
+
+def letter(one: Claimed, user: ApiUser, account: Account, domain: DomainFacts, task: TaskFacts | None) -> Letter:
     """What the composer is told of a message."""
     batch = user.type == ApiUser.Type.BATCH
     return Letter(
@@ -218,8 +242,8 @@ def letter(one: Claimed, user: ApiUser, account: Account, task: TaskFacts | None
         batch=batch,
         list_id=task.list_id if task and batch else "",
         feedback_id=f"{one.task_id or 0}:{one.api_user_id}:{user.type}:posthorn",
-        public_url=settings.PUBLIC_URL,
+        public_url=domain.public_url,
         filled=True,
-        track_clicks=account.track_clicks and user.track_clicks,
-        track_opens=account.track_opens and user.track_opens,
+        track_clicks=account.track_clicks and user.track_clicks and domain.track_clicks,
+        track_opens=account.track_opens and user.track_opens and domain.track_opens,
     )

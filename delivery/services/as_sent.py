@@ -11,8 +11,8 @@ from django.conf import settings
 
 from console.models import Account, ApiUser
 from delivery.engine.claim import Claimed
-from delivery.engine.store import TaskFacts, composer_of, letter
-from delivery.models import Message, Task, TemplateVersion
+from delivery.engine.store import DomainFacts, TaskFacts, composer_of, letter
+from delivery.models import Message, SenderDomain, Task, TemplateVersion
 from delivery.tokens import Tokens
 
 
@@ -34,6 +34,7 @@ def mail_as_sent(message: Message) -> AsSent:
     """Raises NotThere."""
     version = TemplateVersion.objects.filter(pk=message.version_id).first()
     user = ApiUser.objects.filter(pk=message.api_user_id).first()
+    domain = SenderDomain.objects.filter(pk=message.sender_domain_id).first()
     if version is None or user is None:
         raise NotThere
     task = Task.objects.filter(pk=message.task_id).first() if message.task_id else None
@@ -41,7 +42,9 @@ def mail_as_sent(message: Message) -> AsSent:
     composer = composer_of(version, batch=user.type == ApiUser.Type.BATCH, tokens=Tokens(settings.TOKEN_KEYS))
     at = message.sent_at or message.requested_at
     try:
-        made = composer.compose(letter(_claimed(message), user, Account.current(), facts), at.timestamp())
+        made = composer.compose(
+            letter(_claimed(message), user, Account.current(), DomainFacts.of(domain), facts), at.timestamp()
+        )
     except ValueError:
         raise NotThere from None
     raw = made.as_bytes()

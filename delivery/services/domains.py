@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import dns.exception
 import dns.resolver
@@ -23,7 +22,7 @@ from publicsuffixlist import PublicSuffixList
 from delivery.dns import Answer, lookup, make_resolver
 from delivery.engine.retry import is_simulated
 from delivery.models import DkimKey, DnsRecord, HeldBy, PauseCause, SenderDomain, Task, TaskStatus
-from delivery.services import dns_records
+from delivery.services import dns_records, tracking_hosts
 from delivery.services.dkim_keys import make_key
 from delivery.services.dns_records import Finding, Wanted
 from delivery.simulator.zone import Record, ZoneFile
@@ -109,7 +108,7 @@ def _wanted(domain: SenderDomain, key: DkimKey) -> list[Wanted]:
         key.public_key,
         sending_ips=settings.SENDING_IPS,
         mail_host=settings.MAIL_HOST,
-        tracking_host=_tracking_host(),
+        tracking_host=tracking_hosts.expected(),
     )
 
 
@@ -122,12 +121,6 @@ def _keep(domain: SenderDomain, wanted: Wanted) -> DnsRecord:
         expected=wanted.expected,
         required=wanted.required,
     )
-
-
-def _tracking_host() -> str:
-    """Where a customer's tracking host must lead; "" where we are reached by an IP address only."""
-    host = urlsplit(settings.PUBLIC_URL).hostname or ""
-    return host if any(letter.isalpha() for letter in host) and ":" not in host else ""
 
 
 # --- checking

@@ -21,6 +21,21 @@ def domains_listed(n: int) -> None:
     DomainFactory.create_batch(n, records=True)
 
 
+@rows("tracking-settings")
+def switches_listed(n: int) -> None:
+    for number in range(n):
+        DomainFactory(
+            track_opens=bool(number % 3),
+            track_clicks=bool(number % 2),
+            tracking_host="" if number % 2 else f"track{number}.example.com",
+        )
+
+
+@url_of("tracking-settings-domain")
+def switches_of_a_domain() -> dict[str, Any]:
+    return {"pk": DomainFactory().pk}
+
+
 @url_of("domain")
 def domain_of_all_states() -> dict[str, Any]:
     """One whose records are in every state, with a second key on its way."""
