@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.badges import Badge
+from console.clients import ip_of
 from console.menu import Section
 from console.registry import Page, register
 from delivery import badges
@@ -79,7 +80,7 @@ def simulator(request: HttpRequest) -> HttpResponse:
                     template=form.cleaned_data["template"],
                     subject=_("A try: %(address)s") % {"address": local},
                     now=timezone.now(),
-                    request_ip=request.META.get("REMOTE_ADDR") or None,
+                    request_ip=ip_of(request),
                 )
         except TemplateRefused as refused:
             form.add_error(None, str(refused))

@@ -16,7 +16,7 @@ from console.models import Account, ApiUser
 from delivery import jobs
 from delivery.engine.settle import Settled, settle
 from delivery.engine.types import Verdict
-from delivery.models import CreditEntry, DomainDay, HeldBy, Message, PauseCause, SenderAddress, Status, Task
+from delivery.models import CreditEntry, DomainDay, HeldBy, Message, PauseCause, SenderAddress, Status, Task, Template
 from delivery.services import credits, going_on, quota, tasks, warmup
 from delivery.services.times import Times
 from delivery.simulator.server import running_simulator
@@ -257,7 +257,7 @@ def test_an_address_on_all_four_lists_is_found_and_taken_off_all(
 def test_mail_keeps_the_version_of_its_template_that_it_was_sent_with(
     signed_in: Callable[..., Page], axe: Callable[[Page], list[str]]
 ) -> None:
-    template = TemplateFactory(name="Welcome", source="<p>The first words, {{name}}</p>")
+    template: Template = TemplateFactory(name="Welcome", source="<p>The first words, {{name}}</p>")
     sent = message(version=template.current)
     page = signed_in("operator")
     page.goto(f"/templates/{template.pk}/")
