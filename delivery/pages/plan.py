@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +22,17 @@ from console.menu import Section, Trouble
 from console.models import Account, ApiUser
 from console.registry import Page, register
 from console.views import confirm
+from console.window import Window
 from delivery.engine import shape
 from delivery.models import CreditEntry, DomainDay, HeldBy, LimitGroup, SenderDomain, Waiting
 from delivery.models.address import ADDRESSES_PER_DOMAIN
 from delivery.pages.domain_warmup import day_badge
-from delivery.services import credits, quota, warmup
+from delivery.services import credits, quota, statistics, warmup
 from delivery.services.recipient_files import LIMIT
 from delivery.services.regular import MAX_RECIPIENTS
 
 LEDGER_ROWS = 60
+PAID_DAYS = 7
 LEDGER_SPAN = dt.timedelta(days=90)
 MOST = 10**12
 
@@ -79,6 +82,7 @@ def plan(request: HttpRequest) -> HttpResponse:
         "waiting": Waiting.objects.filter(state=Waiting.State.HELD, held_by=HeldBy.CREDITS).count(),
         "lines": ledger(account.time_zone, now=timezone.now()),
         "form": form,
+        "paid": paid_by_day(account.zone, now=timezone.now()),
         "domains": domain_quotas(today),
         "users": [
             (user, quota.sent_today(user.pk, today))
@@ -111,6 +115,15 @@ def ledger(zone: str, *, now: dt.datetime) -> list[Line]:
     return [
         Line(day, str(CreditEntry.Kind(kind).label), int(delta), by, note) for day, kind, delta, by, note, _last in rows
     ]
+
+
+def paid_by_day(zone: zoneinfo.ZoneInfo, *, now: dt.datetime) -> list[tuple[dt.date, int]]:
+    """The last days, today first, each with how much of the mail requested on it was worth its credit; counted also
+    while credits are unlimited."""
+    window = Window.days(PAID_DAYS, zone, now)
+    quarters = statistics.by_quarter(statistics.between(statistics.summary(), window.start, window.end), ["paid"])
+    days = statistics.steps(quarters, window.first, window.last, zone)
+    return [(day.date(), figures.count("paid")) for day, figures in reversed(days)]
 
 
 def domain_quotas(today: Any) -> list[DomainQuota]:

@@ -9,10 +9,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from console import ids
 from console.models import Account, ApiUser
 from delivery.models import CreditEntry, LimitGroup
-from delivery.pages.plan import ledger
-from delivery.services import credits, quota
+from delivery.pages.plan import ledger, paid_by_day
+from delivery.services import credits, quota, rollup
+from delivery.services.deltas import Deltas, Of
 from tests.engine.world import started
 from tests.factories.delivery import AddressFactory, DomainFactory
 
@@ -92,3 +94,24 @@ def test_quotas_and_limits_in_force_are_listed(viewer: Client) -> None:
     text = page(viewer)
     for words in ("news.finch.example", "5,000", "0 of 4,321 today", "mx.small.example", "72 hours", "10,000"):
         assert words in text
+
+
+def test_paid_mail_is_counted_by_the_day_of_its_request_in_the_accounts_zone() -> None:
+    account = Account.current()
+    account.time_zone = "Asia/Tokyo"
+    account.save()
+    evening = dt.datetime(2026, 3, 2, 14, 59, tzinfo=dt.UTC)  # a minute before midnight
+    changed = Deltas()
+    for at, status, reason in (
+        (evening, "delivered", ""),
+        (evening, "invalid", "blacklist"),
+        (evening + dt.timedelta(minutes=1), "soft_bounce", "other"),
+        (evening + dt.timedelta(minutes=1), "invalid", "not_exist"),
+        (evening + dt.timedelta(minutes=1), "invalid", "ip_or_domain"),
+    ):
+        changed.moved(Of(ids.id_at(at), 1, 1, 1, 1, ""), None, (status, reason), free=False)
+    changed.write()
+    rollup.fold(now=evening + dt.timedelta(hours=1))
+    shown = paid_by_day(account.zone, now=evening + dt.timedelta(hours=1))
+    assert [(str(day), count) for day, count in shown][:3] == [("2026-03-03", 2), ("2026-03-02", 1), ("2026-03-01", 0)]
+    assert len(shown) == 7
