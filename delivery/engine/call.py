@@ -65,6 +65,7 @@ class Call:
             except BaseException:
                 lane.done(ready.claimed, None)
                 raise
+            lane.on_the_wire[ready.claimed.message_id] = ready.claimed
             try:
                 exchange = await connection.send(
                     ready,
@@ -79,6 +80,8 @@ class Call:
                 # Left to the claim's deadline: whether the server took it, nobody can say now.
                 log.warning("possible_double", message=ready.claimed.message_id)
                 raise
+            finally:
+                del lane.on_the_wire[ready.claimed.message_id]
             if not exchange.stale:
                 break
         assert exchange is not None

@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +152,25 @@ def give_back(tokens: list[int]) -> int:
             [Waiting.State.READY, tokens, Waiting.State.CLAIMED],
         )
         return int(cursor.rowcount)
+
+
+def extend(held: Sequence[Claimed]) -> None:
+    """Hold on to these for as long as a new claim: a server that takes its time over a mail must not make another send
+    it again. Whoever is frozen can't, and what others have taken over meanwhile stays theirs."""
+    if not held:
+        return
+    asked_at = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE delivery_waiting w SET claim_deadline = clock_timestamp() + %s * interval '1 second' "
+            "FROM unnest(%s::bigint[], %s::bigint[]) AS held(id, token) "
+            "WHERE w.message_id = held.id AND w.claim_token = held.token RETURNING w.message_id",
+            [CLAIM_SECONDS, [one.message_id for one in held], [one.token for one in held]],
+        )
+        ours = {row[0] for row in cursor.fetchall()}
+    for one in held:
+        if one.message_id in ours:
+            one.safe_until = asked_at + CLAIM_SECONDS - MARGIN_SECONDS
 
 
 def claim(groups: dict[int, int], *, limit: int, token: int = 0) -> list[Claimed]:

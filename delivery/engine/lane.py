@@ -105,6 +105,8 @@ class Lane:
     closed: bool = False
     # Tasks whose mail has not begun, and how many of them wait in the rate's line.
     not_begun: set[asyncio.Task[None] | None] = field(default_factory=set)
+    # By message: what is being sent just now, from before MAIL to the last answer.
+    on_the_wire: dict[int, Claimed] = field(default_factory=dict)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _in_line: int = 0
     _shunned: dict[str, float] = field(default_factory=dict)
@@ -128,14 +130,18 @@ class Lane:
         while len(self.queue) > all_but:
             self.done(self.queue.pop(), None)
 
-    async def close(self, *, seconds: float) -> None:
-        """Give back what has not begun, connected or not, and let what is on the wire end, for so long."""
+    def shut(self) -> None:
+        """Give back what has not begun, connected or not."""
         self.closed = True
         self.give_back()
         self._more.set()
         for task in self.not_begun:
             if task is not None:
                 task.cancel()
+
+    async def close(self, *, seconds: float) -> None:
+        """Shut it, and let what is on the wire end, for so long."""
+        self.shut()
         for _round in range(2):
             if self.running:
                 _ended, late = await asyncio.wait(self.running, timeout=seconds)

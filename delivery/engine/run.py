@@ -23,7 +23,7 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from console import heartbeat
-from delivery.engine import claim, hop, retry, route, shares, sites
+from delivery.engine import claim, hop, retry, route, second_look, shares, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
 from delivery.engine.lane import Lane, Load, Ready, outside, unreachable
@@ -34,9 +34,6 @@ from delivery.engine.store import NotReady, Store
 from delivery.engine.types import Exchange, Hop, Phase, Verdict
 from delivery.engine.ways import Ways
 from delivery.models import Status
-from delivery.services import going_on
-from suppression import services as suppression
-from suppression.address import key_of
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -57,6 +54,8 @@ LANE_SECONDS = 0.1
 LANES_KEPT = 1000
 NOT_READ = Verdict("deferred", "server_error", "message", "not_read")
 STOP_SECONDS = 15.0
+# Before that, at an end that nobody asked for: a server may think about the final dot for minutes.
+ENDING_SECONDS = 60.0
 LOOKUP_SECONDS = 3.0
 SETTLING_SECONDS = 3.0
 
@@ -150,10 +149,7 @@ class Engine:
         """In the claiming thread: one pass of claims, with what composing them needs. No room: signs of life."""
         now = time.monotonic()
         if now >= self._beat_at:
-            # Those that will be asked for beside this one have their parts from the start.
-            self.workers = max(shares.beat(self.worker, self.name), settings.DELIVER_WORKERS)
-            heartbeat.beat("deliver")
-            self._beat_at = now + BEAT_SECONDS
+            self._beat()
         if now >= self._wake_at:
             claim.wake(timezone.now())
             self._wake_at = now + WAKE_SECONDS
@@ -181,33 +177,21 @@ class Engine:
             {group: min(each, number) for group, number in wanted.items()}, limit=room, token=self._token
         )
         self.store.load(batch)
-        batch = self._without_stopped(batch)
+        batch, aside = second_look.look(batch, self.store, now=timezone.now())
+        for settled in aside:
+            self._set_aside(settled)
         self._token = 0
         return batch
 
-    def _without_stopped(self, batch: list[Claimed]) -> list[Claimed]:
-        """Second look at what may have changed since the request: suppression lists, and what holds mail."""
-        kept: list[Claimed] = []
-        by_user: dict[int, list[Claimed]] = defaultdict(list)
-        for one in batch:
-            held_by = self.store.held_by(one)
-            if held_by:
-                self._set_aside(Settled(one, Status.HELD, held_by=held_by))
-            else:
-                by_user[one.api_user_id].append(one)
-        for user_id, theirs in by_user.items():
-            keys = {one.message_id: key_of(one.recipient) for one in theirs}
-            stops = suppression.stopped(set(keys.values()), api_user_id=user_id, now=timezone.now())
-            for one in theirs:
-                if stop := stops.get(keys[one.message_id]):
-                    self._set_aside(Settled(one, Status.INVALID, reason=stop.reason, last_reply=stop.text))
-                else:
-                    kept.append(one)
-        over = going_on.over_quota(kept, now=timezone.now(), account=self.store.account)
-        for one in kept:
-            if one.message_id in over:
-                self._set_aside(Settled(one, Status.HELD, held_by=over[one.message_id]))
-        return [one for one in kept if one.message_id not in over]
+    def _beat(self) -> None:
+        """In the claiming thread: signs of life, for this engine and for what it has on the wire."""
+        # Those that will be asked for beside this one have their parts from the start.
+        self.workers = max(shares.beat(self.worker, self.name), settings.DELIVER_WORKERS)
+        heartbeat.beat("deliver")
+        soon = time.monotonic() + 2 * BEAT_SECONDS
+        on_the_wire = [one for lane in list(self.lanes.values()) for one in list(lane.on_the_wire.values())]
+        claim.extend([one for one in on_the_wire if one.safe_until < soon])
+        self._beat_at = time.monotonic() + BEAT_SECONDS
 
     def _set_aside(self, settled: Settled) -> None:
         self._loop.call_soon_threadsafe(self._count_and_settle, settled)
@@ -360,12 +344,26 @@ class Engine:
     def _told_to_stop(self) -> bool:
         return self.stop_file is not None and self.stop_file.exists()
 
-    async def _wind_up(self, dispatches: set[asyncio.Task[None]]) -> None:
-        """Let what is on the wire end, give back the rest, settle all; within STOP_SECONDS in all."""
-        self.stopping = True
-        until = time.monotonic() + STOP_SECONDS
+    async def _let_end(self) -> None:
+        """Nothing new begins. Servers that take their time are waited for, unless we are told to stop."""
         for lane in self.lanes.values():
-            lane.give_back()
+            lane.shut()
+        give_up = time.monotonic() + ENDING_SECONDS
+        while time.monotonic() < give_up and not self._told_to_stop():
+            if not any(lane.on_the_wire for lane in self.lanes.values()):
+                return
+            if time.monotonic() >= self._beat_at:
+                try:
+                    await self._in(self.claiming, self._beat)
+                except DatabaseError:
+                    await self._in(self.claiming, hang_up)
+            await asyncio.sleep(LANE_SECONDS)
+
+    async def _wind_up(self, dispatches: set[asyncio.Task[None]]) -> None:
+        """Let what is on the wire end, give back the rest, settle all; within STOP_SECONDS when we are told to stop."""
+        self.stopping = True
+        await self._let_end()
+        until = time.monotonic() + STOP_SECONDS
         if dispatches:
             _ended, late = await asyncio.wait(dispatches, timeout=LOOKUP_SECONDS)
             for task in late:

@@ -7,7 +7,8 @@ import base64
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from delivery.engine.session import Outgoing
@@ -255,3 +256,25 @@ def mail(
     """`options` as `send` takes them, or of the letter."""
     kept = {name: options.pop(name) for name in ("smtputf8", "envelope_id") if name in options}
     return connection.send(replace(letter(content), **kept), **options)
+
+
+@contextlib.contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """Our own misbehaving server, in a thread."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    end = asyncio.Event()
+
+    async def serve() -> None:
+        async with server.running():
+            ready.set()
+            await end.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join(10)
+        loop.close()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import email
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,7 @@ from delivery.models import (
 )
 from delivery.services import domains, pauses, relays, standing
 from delivery.simulator.server import Simulator, running_simulator
-from tests.engine.smtp_server import Server
+from tests.engine.smtp_server import Server, serving
 from tests.engine.world import deliver, fates, started, taken
 
 PEOPLE = [f"person{n}@nowhere{n % 3}.example" for n in range(9)]  # domains that no DNS of this world knows
@@ -65,28 +62,6 @@ def context(authority: trustme.CA, settings: Any, tmp_path: Path) -> ssl.SSLCont
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     return context
-
-
-@contextmanager
-def serving(server: Server) -> Iterator[Server]:
-    """Our own misbehaving server, in a thread."""
-    ready, loop = threading.Event(), asyncio.new_event_loop()
-    end = asyncio.Event()
-
-    async def serve() -> None:
-        async with server.running():
-            ready.set()
-            await end.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield server
-    finally:
-        loop.call_soon_threadsafe(end.set)
-        thread.join(10)
-        loop.close()
 
 
 def through(sender: SenderAddress, port: int, **changed: Any) -> Relay:
