@@ -134,18 +134,21 @@ class Client:
 
         pool = urllib3.HTTPSConnectionPool if secure else urllib3.HTTPConnectionPool
         made: Any = type("Pool", (pool,), {"ConnectionCls": Checked})
-        self._pool = made(self._host, parts.port, maxsize=1, block=False, retries=False)
+        self._make = lambda: made(self._host, parts.port, maxsize=1, block=False, retries=False)
+        self._pool: Any = None
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send; never raises for what the other side does."""
         began = time.monotonic()
         self._deadline = began + self._seconds
         status, text, problem = 0, "", ""
+        # A pool that was closed takes nothing more: what went wrong before is not this request's fault.
+        pool = self._pool = self._pool or self._make()
         timer = threading.Timer(self._seconds, self.close)
         timer.daemon = True
         timer.start()
         try:
-            response = self._pool.request(
+            response = pool.request(
                 "POST",
                 self._target,
                 body=body,
@@ -169,6 +172,8 @@ class Client:
             self.close()
         finally:
             timer.cancel()
+            # Should it close just now, then this connection and not the next one.
+            timer.join()
         seconds = time.monotonic() - began
         if seconds >= self._seconds:
             status, problem = 0, f"no answer within {self._seconds:g} s"
@@ -184,7 +189,9 @@ class Client:
                     pass
                 self._socket.close()
                 self._socket = None
-        self._pool.close()
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
     def _connect(self, port: int) -> socket.socket:
         if port not in self._rules.ports:

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from console import ids
@@ -45,6 +45,8 @@ AT_ONCE = 8
 BATCH = 200
 RUN_SECONDS = 50.0
 LEASE_SECONDS = 120
+# A turn begins no attempt after so long, so that what came of it is written down while the address is still leased.
+TURN_SECONDS = 60.0
 REQUEST_SHOWN = 8000
 ANSWER_SHOWN = 4000
 
@@ -137,18 +139,13 @@ def _serve(callback: Callback, clock: Callable[[], dt.datetime]) -> int:
 
 
 def _batch(callback: Callback, now: dt.datetime) -> list[CallbackEvent]:
-    """What is due and has nothing of its own message before it that must wait. A suspended address: one, as a probe."""
+    """What is due and has nothing of its own message before it that must wait. A suspended address: one, as a probe, and
+    each time another, for it may be this one event that is never taken."""
     waiting = CallbackEvent.objects.filter(callback=callback, state=CallbackEvent.State.WAITING)
+    before = waiting.filter(message_id=OuterRef("message_id"), pk__lt=OuterRef("pk"))
     if callback.suspended_at is not None:
-        return list(waiting.order_by("id")[:1])
-    before = CallbackEvent.objects.filter(
-        callback=callback,
-        state=CallbackEvent.State.WAITING,
-        message_id=OuterRef("message_id"),
-        pk__lt=OuterRef("pk"),
-        due__gt=now,
-    )
-    return list(waiting.filter(~Exists(before), due__lte=now).order_by("id")[:BATCH])
+        return list(waiting.filter(~Exists(before)).order_by(F("tried_at").asc(nulls_first=True), "id")[:1])
+    return list(waiting.filter(~Exists(before.filter(due__gt=now)), due__lte=now).order_by("id")[:BATCH])
 
 
 def compose(events: Sequence[CallbackEvent]) -> list[tuple[CallbackEvent, bytes]]:
@@ -197,6 +194,7 @@ def _send(callback: Callback, bodies: Sequence[tuple[CallbackEvent, bytes]], now
     line = lambda pair: (pair[0].message_id is not None, pair[0].message_id or pair[0].pk)  # noqa: E731
     lines = [list(group) for _key, group in groupby(sorted(bodies, key=lambda p: (line(p), p[0].pk)), key=line)]
     failures = 0
+    give_up = time.monotonic() + TURN_SECONDS
 
     def work(mine: list[list[tuple[CallbackEvent, bytes]]]) -> list[Told]:
         nonlocal failures
@@ -206,7 +204,7 @@ def _send(callback: Callback, bodies: Sequence[tuple[CallbackEvent, bytes]], now
             for one in mine:
                 for event, body in one:
                     # A count that two threads raise at once may be one short: then one more is tried.
-                    if failures >= ROW_OF_FAILURES:
+                    if failures >= ROW_OF_FAILURES or time.monotonic() > give_up:
                         return told
                     told.append(_post(client, event, body, keys))
                     failures = 0 if told[-1].taken else failures + 1

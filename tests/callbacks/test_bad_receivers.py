@@ -164,3 +164,50 @@ def test_two_senders_side_by_side_tell_nothing_twice(
         thread.join()
     sending.run(seconds=10)
     assert sorted(int(told["messageId"]) for told in receiver.told()) == sorted(made)
+
+
+def test_one_that_hung_up_does_not_spoil_the_attempts_after_it(
+    server: Callable[..., Receiver], told_to: Callable[..., Callback], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "AT_ONCE", 1)  # all by one sender, one after the other
+    receiver = server()
+    receiver.behave = lambda handler: (hangs_up if len(receiver.asked) == 1 else takes)(handler)
+    told_to(receiver.url)
+    delivered(4)
+    now = timezone.now()
+    sending.run(seconds=5, clock=lambda: now)
+    assert sorted(CallbackEvent.objects.values_list("state", flat=True)) == ["taken", "taken", "taken", "waiting"]
+
+
+def test_what_one_turn_has_no_time_for_is_left_to_the_next_and_nothing_is_told_twice(
+    server: Callable[..., Receiver], told_to: Callable[..., Callback], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow a receiver is, a turn ends before its lease does."""
+    monkeypatch.setattr(sending, "TURN_SECONDS", 0.5)
+    receiver = server(lambda handler: (time.sleep(0.2), takes(handler)))
+    told_to(receiver.url)
+    one, now = message("ann@example.org"), timezone.now()
+    happen(*(Happened(one.pk, Happening.CLICK, now) for _click in range(8)))
+    assert 0 < sending.run(seconds=0.1) < 8
+    sending.run(seconds=10)
+    told = [told["eventId"] for told in receiver.told()]
+    assert len(told) == len(set(told)) == 8
+    assert told == sorted(told, key=int)
+
+
+def test_an_event_that_its_receiver_never_takes_keeps_no_other_from_ending_a_suspension(
+    server: Callable[..., Receiver], told_to: Callable[..., Callback]
+) -> None:
+    receiver = server()
+    told_to(receiver.url)
+    [poison] = delivered(1)
+    receiver.behave = lambda handler: (fails if str(poison) in str(receiver.asked[-1]) else takes)(handler)
+    now = timezone.now()
+    sending.run(seconds=5, clock=lambda: now)
+    Callback.objects.update(failing_since=now - sending.SUSPEND_AFTER, suspended_at=now, rest_until=None)
+    delivered(2)
+    probes = [now + n * sending.PROBE_EVERY for n in (1, 2)]
+    for at in probes:
+        sending.run(seconds=5, clock=lambda at=at: at)  # type: ignore[misc]
+    assert Callback.objects.get().suspended_at is None
+    assert CallbackEvent.objects.filter(state="taken").count() == 2
