@@ -76,7 +76,7 @@ def tell(happened: Iterable[Happened | None]) -> int:
         return 0
     message_ids = [one.message_id for one in told]
     with connection.cursor() as cursor:
-        # NULL in reply to the join: no callback for this message, or it does not want this event.
+        # Locked against deletion until it is committed: what happened must not fail for the want of whom to tell.
         cursor.execute(
             """
             INSERT INTO delivery_callbackevent (id, callback_id, message_id, kind, at, detail, due)
@@ -89,7 +89,7 @@ def tell(happened: Iterable[Happened | None]) -> int:
                 LEFT JOIN delivery_senderaddress a ON a.id = c.address_id
                 LEFT JOIN delivery_senderdomain d ON d.id = a.domain_id
                 WHERE c.address_id IS NULL OR a.prefix || '@' || d.name = m.sender
-                ORDER BY c.address_id NULLS LAST LIMIT 1
+                ORDER BY c.address_id NULLS LAST LIMIT 1 FOR KEY SHARE OF c
             ) c ON c.enabled AND c.happenings ? v.kind
             ORDER BY v.id
             """,

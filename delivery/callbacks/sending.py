@@ -105,7 +105,7 @@ def _lease(now: dt.datetime) -> Iterator[Callback | None]:
             UPDATE delivery_callback SET lease = %(token)s,
                 leased_until = clock_timestamp() + %(seconds)s * interval '1 second'
             WHERE id = ANY(ARRAY(SELECT c.id FROM delivery_callback c WHERE {_READY}
-                                 ORDER BY c.leased_until NULLS FIRST, c.id LIMIT 1 FOR UPDATE SKIP LOCKED))
+                                 ORDER BY c.leased_until NULLS FIRST, c.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED))
             RETURNING id
             """,  # noqa: S608 (ours)
             {"token": token, "seconds": LEASE_SECONDS, "now": now},
@@ -139,8 +139,8 @@ def _serve(callback: Callback, clock: Callable[[], dt.datetime]) -> int:
 
 
 def _batch(callback: Callback, now: dt.datetime) -> list[CallbackEvent]:
-    """What is due and has nothing of its own message before it that must wait. A suspended address: one, as a probe, and
-    each time another, for it may be this one event that is never taken."""
+    """What is due and has nothing of its own message before it that must wait. A suspended address: one, as a probe,
+    and each time another, for it may be this one event that is never taken."""
     waiting = CallbackEvent.objects.filter(callback=callback, state=CallbackEvent.State.WAITING)
     before = waiting.filter(message_id=OuterRef("message_id"), pk__lt=OuterRef("pk"))
     if callback.suspended_at is not None:

@@ -6,9 +6,9 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from delivery import templating
-from delivery.models import SenderAddress, SenderDomain, Task
+from delivery.models import Callback, SenderAddress, SenderDomain, Task
 from delivery.models.address import ADDRESSES_PER_DOMAIN
-from delivery.services import texts
+from delivery.services import callbacks, texts
 from suppression.address import MalformedAddress, parse
 
 
@@ -94,4 +94,5 @@ def delete_address(address: SenderAddress) -> None:
         SenderAddress.objects.select_for_update(of=("self",)).get(pk=address.pk)
         if why := in_use(address):
             raise AddressRefused(why)
+        callbacks.hold(Callback.objects.filter(address=address))
         address.delete()

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import structlog
 from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -94,11 +96,14 @@ def add(*, url: str, address: SenderAddress | None, happenings: Sequence[str]) -
 def change(callback: Callback, *, url: str, happenings: Sequence[str], enabled: bool) -> None:
     """Raises CallbackRefused. Another URL is tried at once."""
     url = check_url(url)
+    changed = ["url", "happenings", "enabled"]
     if url != callback.url or (enabled and not callback.enabled):
         callback.failing_since = callback.suspended_at = callback.rest_until = None
         callback.last_problem = ""
+        changed += ["failing_since", "suspended_at", "rest_until", "last_problem"]
     callback.url, callback.happenings, callback.enabled = url, _known(happenings), enabled
-    callback.save()
+    # Only these: a sender may hold the lease by now, and somebody may have made a new secret.
+    callback.save(update_fields=changed)
     outbox.forget()
 
 
@@ -114,8 +119,16 @@ def rotate(callback: Callback, *, now: dt.datetime) -> str:
 
 def remove(callback: Callback) -> None:
     """With everything that it was still to be told."""
-    callback.delete()
+    with transaction.atomic():
+        hold(Callback.objects.filter(pk=callback.pk))
+        callback.delete()
     outbox.forget()
+
+
+def hold(found: QuerySet[Callback]) -> None:
+    """Before they are deleted, in the same transaction: what is being written down for them is waited for, and what
+    comes after finds them gone."""
+    list(found.select_for_update().order_by("pk").values_list("pk"))
 
 
 def secrets_in_force(callback: Callback, *, now: dt.datetime) -> list[bytes]:

@@ -21,8 +21,8 @@ from publicsuffixlist import PublicSuffixList
 
 from delivery.dns import Answer, lookup, make_resolver
 from delivery.engine.retry import is_simulated
-from delivery.models import DkimKey, DnsRecord, HeldBy, PauseCause, SenderDomain, Task, TaskStatus
-from delivery.services import dns_records, tracking_hosts
+from delivery.models import Callback, DkimKey, DnsRecord, HeldBy, PauseCause, SenderDomain, Task, TaskStatus
+from delivery.services import callbacks, dns_records, tracking_hosts
 from delivery.services.dkim_keys import make_key
 from delivery.services.dns_records import Finding, Wanted
 from delivery.simulator.zone import Record, ZoneFile
@@ -374,6 +374,7 @@ def delete_domain(domain: SenderDomain) -> None:
         SenderDomain.objects.select_for_update().filter(pk=domain.pk).first()
         if why := in_use(domain):
             raise DomainRefused(why)
+        callbacks.hold(Callback.objects.filter(address__domain=domain))
         domain.delete()
 
 
