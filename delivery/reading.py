@@ -104,13 +104,14 @@ def reading(message: Message, last: Attempt | None, due: dt.datetime | None) -> 
     if message.status == Status.SENDING and message.attempts:
         return _deferred(message, last, due)
     if message.status == Status.SOFT_BOUNCE:
-        lead, rest = _REFUSED.get(Reason(reason or Reason.OTHER), _REFUSED[Reason.OTHER])
+        lead, _rest = _REFUSED.get(Reason(reason or Reason.OTHER), _REFUSED[Reason.OTHER])
         if last is not None and last.outcome == "deferred":
             tried = ngettext("Put off at %(n)s attempt, until the retry window ended.",
                              "Put off at %(n)s attempts, until the retry window ended.",
                              message.attempts) % {"n": message.attempts}  # fmt: skip
-            return Reading("warn", "arrow-back-up", tried, _("A soft bounce: the address stays mailable."))
-        return Reading("warn", "arrow-back-up", str(lead), _("A soft bounce: the address stays mailable."))
+            return Reading("warn", "arrow-back-up", tried, _after(reason))
+        returned = _("Accepted first, then returned by a bounce mail. %s") % lead
+        return Reading("warn", "arrow-back-up", returned, _after(reason))
     if message.status == Status.INVALID:
         if message.attempts and reason in _SUPPRESSED:
             return Reading(
@@ -133,6 +134,13 @@ def reading(message: Message, last: Attempt | None, due: dt.datetime | None) -> 
             "calm", "circle-dashed", _("Held out on purpose: this recipient is in the task's control group.")
         )
     return None
+
+
+def _after(reason: str) -> str:
+    """What follows from a soft bounce for the address."""
+    if reason == Reason.NOT_EXIST:
+        return _("A hard bounce: the address goes on the bounce list.")
+    return _("A soft bounce: the address stays mailable.")
 
 
 def _deferred(message: Message, last: Attempt | None, due: dt.datetime | None) -> Reading:

@@ -86,7 +86,7 @@ def simulator(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(refused))
         else:
             text = ngettext("%(n)s mail is on its way.", "%(n)s mails are on their way.", len(wanted))
-            messages.success(request, text % {"n": len(wanted)} + " " + _("Its row below shows what becomes of it."))
+            messages.success(request, text % {"n": len(wanted)} + " " + _("The rows below show what becomes of it."))
             return redirect("simulator")
     tries = _tries()
     usual, moody = ([_place(one, tries) for one in some] for some in (BEHAVIOURS, MOODY))

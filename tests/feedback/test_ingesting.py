@@ -12,13 +12,12 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
 from tests.factories.sending import message
-from tests.feedback.mails import bring, complaint, report, return_path
+from tests.feedback.mails import report, return_path
 from tracking.feedback import process, store
-from tracking.feedback.listener import Listener
 from tracking.feedback.store import KEPT_BYTES
 from tracking.models import FeedbackMail
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def ingest(*arguments: Any, stdin: bytes | None = None) -> str:
@@ -52,15 +51,6 @@ def test_the_envelope_may_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORIGINAL_RECIPIENT", return_path(sent))
     ingest(stdin=b"Subject: y\n\nhello\n")
     assert FeedbackMail.objects.filter(envelope_to=return_path(sent)).count() == 2
-
-
-def test_files_and_the_mail_that_the_listener_had_already(listener: Listener, tmp_path: Path) -> None:
-    sent, other = message(), message()
-    bring(listener.port, return_path(sent), report(sent))
-    for name, mail in {"one": report(sent), "two": complaint(other), "three": complaint(other)}.items():
-        (tmp_path / name).write_bytes(mail.replace(b"\r\n", b"\n"))
-    assert "1 stored, 2 known before" in ingest(*sorted(str(path) for path in tmp_path.iterdir()))
-    assert FeedbackMail.objects.count() == 2
 
 
 def test_a_maildir_is_emptied_once_its_mail_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

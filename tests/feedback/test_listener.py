@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import smtplib
 import socket
 import ssl
@@ -12,11 +13,12 @@ from typing import Any
 
 import pytest
 import trustme
+from django.core.management import call_command
 
 from delivery.services import domains
 from delivery.tokens import Tokens
 from tests.factories.sending import message
-from tests.feedback.mails import bounce_host, bring, listening, report, return_path, way_out
+from tests.feedback.mails import bounce_host, bring, complaint, listening, report, return_path, way_out
 from tracking.feedback import limits
 from tracking.feedback.limits import Limits
 from tracking.feedback.listener import Listener
@@ -148,7 +150,7 @@ def test_reports_and_unsubscriptions_are_taken_too(listener: Listener) -> None:
     assert FeedbackMail.objects.count() == 2
 
 
-def test_a_mail_over_the_limit_is_refused_said_before_or_not(transactional_db: None, settings: Any) -> None:
+def test_a_mail_over_the_limit_is_refused_said_before_or_not(emptied: None, settings: Any) -> None:
     settings.FEEDBACK_MAX_BYTES = 300 * 1024
     sent = message()
     big = report(sent) + b"x" * 98 + b"\r\n"
@@ -175,7 +177,7 @@ def test_of_a_long_mail_the_beginning_is_kept(listener: Listener) -> None:
     assert kept.size == len(mail)
 
 
-def test_a_mail_without_end_is_cut_off(transactional_db: None, settings: Any) -> None:
+def test_a_mail_without_end_is_cut_off(emptied: None, settings: Any) -> None:
     settings.FEEDBACK_MAX_BYTES = 64 * 1024
     sent = message()
     with listening() as listener, socket.create_connection(("127.0.0.1", listener.port), timeout=30) as client:
@@ -264,9 +266,7 @@ def test_commands_sent_at_once_are_answered_in_order(listener: Listener) -> None
     assert FeedbackMail.objects.count() == 1
 
 
-def test_nothing_said_before_the_handshake_counts_after_it(
-    transactional_db: None, settings: Any, tmp_path: Path
-) -> None:
+def test_nothing_said_before_the_handshake_counts_after_it(emptied: None, settings: Any, tmp_path: Path) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     settings.FEEDBACK_TLS_FILE = str(tmp_path / "pem")
@@ -306,3 +306,14 @@ def test_what_the_database_does_not_take_is_not_acknowledged(
     monkeypatch.undo()
     bring(listener.port, return_path(sent), report(sent))
     assert FeedbackMail.objects.count() == 1
+
+
+def test_files_and_the_mail_that_the_listener_had_already(listener: Listener, tmp_path: Path) -> None:
+    sent, other = message(), message()
+    bring(listener.port, return_path(sent), report(sent))
+    for name, mail in {"one": report(sent), "two": complaint(other), "three": complaint(other)}.items():
+        (tmp_path / name).write_bytes(mail.replace(b"\r\n", b"\n"))
+    said = io.StringIO()
+    call_command("ingest_feedback", *sorted(str(path) for path in tmp_path.iterdir()), stdout=said)
+    assert "1 stored, 2 known before" in said.getvalue()
+    assert FeedbackMail.objects.count() == 2

@@ -128,7 +128,7 @@ def alone(one: Case, *, now: dt.datetime) -> Done:
         return _done(one, Outcome.UNSUBSCRIBED if done and done.changed else Outcome.KNOWN, "unsubscribe")
     if one.feedback.feedback_type == NOT_SPAM:
         return _done(one, Outcome.NOTHING)
-    detail = _detail(one, about(message, one.feedback)) | {"feedback_type": one.feedback.feedback_type[:40]}
+    detail = _detail(one, about(message, one.feedback)) | {"feedback_type": storable(one.feedback.feedback_type[:40])}
     listed = complaints.complain(message, now=now, source="report", detail=detail)
     return _done(one, Outcome.LISTED if listed else Outcome.KNOWN)
 
@@ -143,7 +143,7 @@ def about(message: Message, feedback: Feedback) -> Returned:
 
 def said(returned: Returned) -> str:
     """The server's words, or what the report has in their place."""
-    return returned.diagnostic or " ".join(filter(None, [returned.action, returned.status]))
+    return storable(returned.diagnostic or " ".join(filter(None, [returned.action, returned.status])))
 
 
 def _status(feedback: Feedback, message: Message) -> Status | None:
@@ -174,9 +174,9 @@ def _detail(one: Case, returned: Returned) -> dict[str, Any]:
     """What is kept with the event: who said what, verbatim."""
     found: dict[str, Any] = {
         "mail": str(one.mail.pk),
-        "recipient": returned.recipient,
+        "recipient": storable(returned.recipient),
         "action": returned.action,
-        "status": returned.status,
+        "status": storable(returned.status),
         "kind": returned.kind,
         "reason": returned.reason,
         "said": said(returned),
@@ -186,7 +186,12 @@ def _detail(one: Case, returned: Returned) -> dict[str, Any]:
 
 
 def _facts(facts: Mapping[str, str]) -> dict[str, str]:
-    return {name[:40]: value[:FACT_LENGTH] for name, value in list(facts.items())[:FACTS] if value}
+    return {storable(name[:40]): storable(value[:FACT_LENGTH]) for name, value in list(facts.items())[:FACTS] if value}
+
+
+def storable(text: str) -> str:
+    """Without what PostgreSQL takes neither as text nor as JSON."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _done(one: Case, outcome: Outcome, type: str = "") -> Done:
