@@ -1,18 +1,20 @@
-"""What holds for every answer: the strict Content-Security-Policy, and the account's time zone."""
+"""What holds for every answer: under which name it is given, the strict Content-Security-Policy, the account's zone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port
 from django.shortcuts import resolve_url
+from django.urls import Resolver404, resolve
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from console.registry import bare_urls
+from console.registry import bare_urls, pages
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -40,6 +42,36 @@ class ContentSecurityPolicy:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+
+# Further names under which recipients reach us. Other packages add theirs: `other_names.append(…)`.
+other_names: list[Container[str]] = []
+
+
+class OtherNames:
+    """Under these only what stands in mail is answered, as under our own name; nobody finds a console there."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name, _port = split_domain_port(request.META.get("HTTP_HOST", ""))
+        if name in settings.ALLOWED_HOSTS or not any(name in names for names in other_names):
+            return self.get_response(request)
+        if not _is_public(request.path_info):
+            return HttpResponse("Not found", status=404, content_type="text/plain; charset=utf-8")
+        request.META["HTTP_HOST"] = urlsplit(settings.PUBLIC_URL).netloc
+        return self.get_response(request)
+
+
+def _is_public(path: str) -> bool:
+    if path.startswith(settings.STATIC_URL):
+        return True
+    try:
+        page = pages().get(resolve(path).url_name or "")
+    except Resolver404:
+        return False
+    return page is not None and page.public
 
 
 class BarePages:

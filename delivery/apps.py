@@ -7,9 +7,10 @@ class DeliveryConfig(AppConfig):
     verbose_name = _("Delivery")
 
     def ready(self) -> None:
-        from console import periodic, retention, supervisor
-        from delivery.services import holding, schedules, supply
+        from console import middleware, periodic, retention, supervisor
+        from delivery.services import holding, schedules, supply, tracking_hosts
 
+        middleware.other_names.append(tracking_hosts.names)
         retention.in_use.append(holding.waits_between)
         supervisor.ticks += [schedules.tick, supply.keep_supplied]
         periodic.add(

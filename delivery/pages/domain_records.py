@@ -86,6 +86,13 @@ def _hint(record: DnsRecord, key: DkimKey | None) -> str:
         return _("Optional: some receivers look here as well.")
     if purpose == purpose.TRACKING and record.state != State.MATCHES:
         return _("Optional: links in mails then carry your own name.")
+    if purpose == purpose.TRACKING:
+        if record.domain.tracking_host:
+            return _("Links in mails carry this name.")
+        return _(
+            "DNS leads to us. Links take this name as soon as our web server answers under it with a good certificate; "
+            "that is tried with each check."
+        )
     if key is not None and not key.active and record.state == State.MATCHES:
         return _("Published. It can sign now.") if not record.required else ""
     return ""

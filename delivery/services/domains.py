@@ -164,6 +164,7 @@ def verify(domain: SenderDomain, now: dt.datetime, *, asked: bool = True) -> Che
     with ThreadPoolExecutor(max_workers=len(records) + 1) as pool:
         corporate = pool.submit(_corporate_mail, domain.name, ask)
         found = list(pool.map(lambda record: _examine(record, ask), records))
+    tracking_host = _tracking_host(domain, records, found, ask)
     with transaction.atomic():
         locked = SenderDomain.objects.select_for_update().get(pk=domain.pk)
         for record, finding in zip(records, found, strict=True):
@@ -171,6 +172,7 @@ def verify(domain: SenderDomain, now: dt.datetime, *, asked: bool = True) -> Che
             DnsRecord.objects.filter(pk=record.pk).update(state=finding.state, current=finding.current, checked_at=now)
         if (seen := corporate.result()) is not None:
             locked.corporate_mail = seen
+        locked.tracking_host = tracking_host
         if asked:
             locked.watch_until = now + WATCHED
         became = _judge(locked, list(locked.records.all()), now)
@@ -190,16 +192,27 @@ def verify(domain: SenderDomain, now: dt.datetime, *, asked: bool = True) -> Che
 
 
 def _up_to_date(domain: SenderDomain) -> list[DnsRecord]:
-    """The domain's records, their expected values by the settings of today: a sending IP may have been added."""
+    """The domain's records, their expected values by the settings of today: a sending IP may have been added, or the
+    name that tracking hosts lead to."""
     records = list(domain.records.all())
     key = domain.dkim_keys.filter(active=True).first()
-    wanted = {each.purpose: each.expected for each in _wanted(domain, key)} if key else {}
+    wanted = {each.purpose: each for each in _wanted(domain, key)} if key else {}
+    tracking = wanted.get(DnsRecord.Purpose.TRACKING)
+    if tracking is not None and all(record.purpose != tracking.purpose for record in records):
+        records.append(_keep(domain, tracking))
     for record in records:
-        expected = wanted.get(record.purpose, record.expected)
+        expected = wanted[record.purpose].expected if record.purpose in wanted else record.expected
         if record.purpose != DnsRecord.Purpose.DKIM and record.expected != expected:
             record.expected = expected
             record.save(update_fields=["expected"])
     return records
+
+
+def _tracking_host(domain: SenderDomain, records: list[DnsRecord], found: list[Finding], ask: _Asker) -> str:
+    for record, finding in zip(records, found, strict=True):
+        if record.purpose == DnsRecord.Purpose.TRACKING:
+            return tracking_hosts.found(domain.tracking_host, record.host, finding.state, ask)
+    return ""
 
 
 def _examine(record: DnsRecord, ask: _Asker) -> Finding:

@@ -11,13 +11,17 @@ from console.middleware import POLICY
 from tests.tracking.mail import send
 
 
-def test_a_bare_page_asks_for_no_session_and_no_host(viewer: Client, django_assert_num_queries: Any) -> None:
+def test_a_bare_page_asks_for_no_session(viewer: Client, django_assert_num_queries: Any) -> None:
     # No token of ours: nothing but the way there is asked.
     with django_assert_num_queries(0):
-        answer = viewer.get("/o/nothing.gif", headers={"host": "links.customer.example"})
+        answer = viewer.get("/o/nothing.gif")
     assert answer.status_code == 404
     assert "Vary" not in answer
     assert not answer.cookies
+
+
+def test_a_bare_page_looks_the_same_under_every_name(db: None, client: Client) -> None:
+    assert client.get(send().open, headers={"host": "links.customer.example"}).status_code == 200
 
 
 def test_its_answers_are_as_safe_as_any(db: None, client: Client) -> None:
