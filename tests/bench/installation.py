@@ -43,6 +43,8 @@ class Installation:
         self.supervisor: Supervisor | None = None
         self._watcher: threading.Thread | None = None
         self._outside: SimulatorProcess | None = None
+        # Peak memory in MB of the largest process of each part (PostgreSQL's holds the shared buffers that it touched).
+        self.peaks: dict[str, float] = {}
 
     def send(self, group: RecipientGroup, *, sender: SenderAddress, template: Template) -> Sent:
         """Start a task, and wait for its last row. RuntimeError when it takes too long, or mail is missing."""
@@ -68,15 +70,10 @@ class Installation:
         LimitGroup.objects.filter(name__startswith="mx:").update(connections=most)
         time.sleep(2)  # running engines look once a second
 
-    def peaks(self) -> dict[str, float]:
-        """Peak memory in MB of the largest process of each part (PostgreSQL's holds the shared buffers that it
-        touched); nothing when none was started."""
-        if self.supervisor is None:
-            return {}
-        return {name: max(peak(process.pid) for process in _family(pid)) for name, pid in self._roots().items()}
-
     def stop(self) -> None:
         if self.supervisor is not None and self._watcher is not None:
+            for name, pid in self._roots().items():
+                self.peaks[name] = max(self.peaks.get(name, 0), *(peak(process.pid) for process in _family(pid)))
             self.supervisor.stop()
             self._watcher.join(5)
             self.supervisor = None
