@@ -56,7 +56,7 @@ class OtherNames:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         name, _port = split_domain_port(request.META.get("HTTP_HOST", ""))
-        if name in settings.ALLOWED_HOSTS or not any(name in names for names in other_names):
+        if not name or name in settings.ALLOWED_HOSTS or not any(name in names for names in other_names):
             return self.get_response(request)
         if not _is_public(request.path_info):
             return HttpResponse("Not found", status=404, content_type="text/plain; charset=utf-8")
