@@ -154,6 +154,11 @@ def _field(listing: Listing, name: str) -> Field[Any, Any]:
     return meta.pk if _plain(name) == "pk" else meta.get_field(_plain(name))
 
 
+def token(listing: Listing, row: Any) -> str | None:
+    """What `after` and `before` take, to go on from this row."""
+    return _token(row, _keys(listing))
+
+
 def _token(row: Any, keys: list[str]) -> str | None:
     """Where this row stands; None where it has no value to go on from."""
     values = [getattr(row, _plain(name)) for name in keys]

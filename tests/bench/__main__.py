@@ -26,7 +26,7 @@ USUAL = (
     "feedback",
 )
 # Where time goes, and proofs: only when they are asked for.
-PARTS = (*USUAL, "profile", "returns", "kills")
+PARTS = (*USUAL, "profile", "returns", "kills", "lists", "exports")
 
 
 def main() -> None:
@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(USUAL), help=f"parts with commas: {', '.join(PARTS)}")
     parser.add_argument("--messages", type=int, default=20_000, help="of a task of 5 KB mails")
     parser.add_argument("--older", type=int, default=1_000_000, help="settled messages that the table is filled with")
+    parser.add_argument("--history", type=int, default=2_000_000, help="messages of a year, for lists")
+    parser.add_argument("--exported", type=int, default=200_000, help="messages of a month, for exports")
     parser.add_argument("--keep", action="store_true", help="leave the installation for a look")
     options = parser.parse_args()
     wanted = options.only.split(",")
@@ -54,7 +56,13 @@ def main() -> None:
     from tests.bench import parts
 
     try:
-        figures = parts.run([part for part in PARTS if part in wanted], messages=options.messages, older=options.older)
+        figures = parts.run(
+            [part for part in PARTS if part in wanted],
+            messages=options.messages,
+            older=options.older,
+            history=options.history,
+            exported=options.exported,
+        )
     finally:
         if not options.keep:
             database.stop()

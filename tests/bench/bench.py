@@ -28,6 +28,9 @@ class Bench:
     # Of a task of 5 KB mails, and how far the table is filled with older ones.
     messages: int
     older: int
+    # Messages of the year that lists go through, and of the month that is exported.
+    history: int
+    exported: int
     # By name, in the order in which they are printed.
     figures: dict[str, Any] = field(default_factory=dict)
     installation: Installation = field(default_factory=Installation)

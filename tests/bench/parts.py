@@ -15,6 +15,8 @@ from django.utils import timezone
 
 from tests.bench import feedback, world
 from tests.bench.bench import Bench
+from tests.bench.exports import part_exports
+from tests.bench.lists import part_lists
 from tests.bench.profile import part_profile
 from tests.bench.sending import part_big, part_domains, part_latency, part_older, part_send
 from tests.bench.suppression import part_suppression
@@ -23,8 +25,8 @@ from tests.bench.tracking import part_tracking
 Figures = dict[str, Any]
 
 
-def run(wanted: list[str], *, messages: int, older: int) -> Figures:
-    bench = Bench(messages, older, {"cores": os.cpu_count() or 1})
+def run(wanted: list[str], *, messages: int, older: int, history: int, exported: int) -> Figures:
+    bench = Bench(messages, older, history, exported, {"cores": os.cpu_count() or 1})
     call_command("migrate", verbosity=0)
     call_command("schedules", verbosity=0)
     try:
@@ -154,4 +156,6 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "statistics": part_statistics,
     "returns": feedback.part_returns,
     "kills": feedback.part_kills,
+    "lists": part_lists,
+    "exports": part_exports,
 }

@@ -1,0 +1,205 @@
+"""Every list with a period over a past of any length: page × filter × rows, beside the bare statement of its rows.
+
+Of what is asked, some is common, some rare, some not there at all: what is rare is what makes pages slow.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import connection
+from django.http import QueryDict
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console import ids, paging
+from console.lists import Listing, lists
+from console.models import Account, ApiUser, User
+from console.window import Window
+from delivery.models import Callback, CallbackEvent, Message, SenderDomain, Task, Template
+from tests.bench.bench import Bench
+from tracking import history
+from tracking.pages.contact import HISTORY
+
+FEW = 100_000
+MONTHS = 12
+TIMES = 20
+DAYS = (7, 30)
+PAGE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`deep`: the page in the middle of the period, as one gets there by turning pages."""
+
+    page: str
+    days: int
+    filters: dict[str, str]
+    deep: bool = False
+
+    def __str__(self) -> str:
+        asked = " + ".join(f"{name}={value}" for name, value in self.filters.items())
+        return f"{self.page:<17} {self.days or '':>2} {'deep' if self.deep else 'first':<6}{asked}"
+
+
+def part_lists(bench: Bench) -> None:
+    """100,000 messages over twelve months, then `--history` of them."""
+    client = _client()
+    measured: dict[str, list[tuple[float, float]]] = {}
+    made = 0
+    for size in sorted({min(FEW, bench.history), bench.history}):
+        history.make(size - made, months=MONTHS, now=timezone.now(), force=False, tell=lambda _made: None)
+        made = size
+        _callbacks()
+        bench.say(f"  {Message.objects.count():,} messages")
+        for case in _cases():
+            measured.setdefault(str(case), []).append(_measure(client, case))
+    bench.say(f"  {'page, days, place, filter':<72}" + f"{'few ms':>8}{'bare':>7}{'many ms':>9}{'bare':>7}{'ratio':>7}")
+    ratios = {}
+    for name, found in measured.items():
+        (few, few_bare), (many, many_bare) = found[0], found[-1]
+        ratios[name] = many / few
+        bench.say(f"  {name:<72}{few:>8.1f}{few_bare:>7.1f}{many:>9.1f}{many_bare:>7.1f}{ratios[name]:>7.2f}")
+    bench.figures["lists_messages"] = Message.objects.count()
+    bench.figures["lists_worst_ms"] = round(max(found[-1][0] for found in measured.values()), 1)
+    bench.figures["lists_worst_ratio"] = round(max(ratios.values()), 2)
+    bench.figures["lists_over_200_ms"] = sum(found[-1][0] > 200 for found in measured.values())
+    bench.figures["lists_over_1.5_times"] = sum(ratio > 1.5 for ratio in ratios.values())
+    bench.figures["lists_asked"] = len(measured)
+
+
+def _client() -> Client:
+    from django.conf import settings
+    from django.core.management import call_command
+
+    call_command("collectstatic", verbosity=0, interactive=False)
+    settings.ALLOWED_HOSTS = ["*"]
+    client = Client()
+    client.force_login(User.objects.create_superuser("history", password="bench-password"))
+    return client
+
+
+def _callbacks() -> None:
+    """What a callback address was told in the last week."""
+    callback, _made = Callback.objects.get_or_create(address=None, defaults={"url": "https://x.test/", "secret": b""})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO delivery_callbackevent (id, callback_id, message_id, kind, at, detail, state, status_code)
+            SELECT id, %s, id, CASE WHEN id %% 3 = 0 THEN 'open' ELSE 'delivered' END, now(), '{}',
+                   CASE WHEN id %% 500 = 0 THEN 'given_up' ELSE 'taken' END, 200
+            FROM delivery_message WHERE id >= %s ON CONFLICT DO NOTHING
+            """,
+            [callback.pk, ids.id_at(timezone.now() - dt.timedelta(days=7))],
+        )
+        cursor.execute(f"VACUUM (ANALYZE) {CallbackEvent._meta.db_table}")
+
+
+def _cases() -> Iterator[Case]:
+    trigger = ApiUser.objects.get(name=history.USERS[ApiUser.Type.TRIGGER]).pk
+    seldom = SenderDomain.objects.get(name=f"news{history.SENDER_DOMAINS - 1}.{history.DOMAIN}").pk
+    task = Task.objects.order_by("-pk").values_list("pk", flat=True)[0]
+    template = Template.objects.order_by("pk").values_list("pk", flat=True)[0]
+    label = Task.objects.get(pk=task).label
+    rare = f"d{history.RECEIVING_DOMAINS - 2}.{history.DOMAIN}"
+    failed = {"status": "invalid"}
+    of_messages: list[dict[str, Any]] = [
+        {},
+        {"status": "delivered"},
+        {"status": "soft_bounce"},
+        {"status": "cancelled"},
+        {"status": "held"},
+        {"reason": "not_exist"},
+        {"reason": "format_error"},
+        {"status": "soft_bounce", "reason": "spam"},
+        {"sender_domain": seldom},
+        {"sender_domain": seldom, **failed},
+        {"sender": f"hello@news0.{history.DOMAIN}"},
+        {"receiving_domain": f"d0.{history.DOMAIN}"},
+        {"receiving_domain": rare},
+        {"receiving_domain": rare, **failed},
+        {"label": label},
+        {"label": label, **failed},
+        {"label": "rare"},
+        {"label": "nobody's"},
+        {"template": template},
+        {"api_user": trigger},
+        {"type": "trigger"},
+        {"task": task},
+        {"recipient": "reader12"},
+        {"recipient": "reader12", **failed},
+        {"recipient": "nobody"},
+    ]
+    of_hits: list[dict[str, Any]] = [
+        {},
+        {"kind": "click"},
+        {"automatic": "yes"},
+        {"sender_domain": seldom},
+        {"receiving_domain": rare},
+        {"recipient": "reader120"},
+    ]
+    for days in DAYS:
+        for filters in of_messages:
+            yield Case("messages", days, filters)
+        for filters in ({}, failed, {"receiving_domain": f"d0.{history.DOMAIN}"}, {"label": label}):
+            yield Case("messages", days, filters, deep=True)
+        if "opens-and-clicks" in lists():
+            for filters in of_hits:
+                yield Case("opens-and-clicks", days, filters)
+            yield Case("opens-and-clicks", days, {}, deep=True)
+    for filters in ({}, {"kind": "open"}, {"state": "given_up"}):
+        yield Case("callback-events", 7, filters)
+    yield Case("callback-events", 7, {}, deep=True)
+    yield Case("contact", 0, {"address": Message.objects.order_by("-pk").values_list("recipient", flat=True)[0]})
+
+
+def _measure(client: Client, case: Case) -> tuple[float, float]:
+    """Milliseconds of the whole page, and of the statement of its rows alone."""
+    now, zone = timezone.now(), Account.current().zone
+    params = QueryDict(mutable=True)
+    params.update({**case.filters, **(Window.days(case.days, zone, now).params() if case.days else {})})
+    page = HISTORY if case.page == HISTORY.name else lists()[case.page]
+    listing = page.resolve(params, zone, now)
+    rows = listing.ordered()
+    if case.deep:
+        token, rows = _middle(listing, now - dt.timedelta(days=case.days / 2))
+        params.update({"after": token, "page": "500"})
+    url = f"{reverse(case.page)}?{urlencode(params, doseq=True)}"
+    sql, values = rows[: PAGE + 1].query.sql_with_params()
+
+    def ask() -> None:
+        answer = client.get(url)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{url}: {answer.status_code}")
+
+    def bare() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            cursor.fetchall()
+
+    return _median(ask), _median(bare)
+
+
+def _middle(listing: Listing, moment: dt.datetime) -> tuple[str, Any]:
+    """Where one goes on from the first row before the moment, and the rows from there."""
+    below = listing.ordered().filter(pk__lt=ids.id_at(moment))
+    row = below.first()
+    token = paging.token(listing, row) if row is not None else ""
+    return token or "", below
+
+
+def _median(call: Callable[[], None]) -> float:
+    call()
+    taken = []
+    for _n in range(TIMES):
+        begun = time.perf_counter()
+        call()
+        taken.append((time.perf_counter() - begun) * 1000)
+    return statistics.median(taken)
