@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -68,9 +69,11 @@ class Place:
 
 
 def simulator(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST" and not request.user.has_perm("delivery.send"):
+        raise PermissionDenied
     form = TryForm(request.POST or None)
     choices = {name: form.fields[name].queryset.exists() for name in ("sender_address", "template")}  # type: ignore[attr-defined]  # choices of models
-    if request.method == "POST" and form.is_valid() and request.user.has_perm("delivery.send"):
+    if request.method == "POST" and form.is_valid():
         wanted = [one.local for one in BEHAVIOURS] if form.cleaned_data["to"] == ALL else [form.cleaned_data["to"]]
         try:
             for local in wanted:

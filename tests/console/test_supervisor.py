@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from console import heartbeat
 from console import supervisor as module
 from console.supervisor import BACKOFF_SECONDS, Part, Supervisor
 from tests.installation import until
@@ -36,11 +38,11 @@ def watched(
     monkeypatch.setattr(module, "ticks", [])
     made: list[Supervisor] = []
 
-    def make(*, before: str = "", then: str = "time.sleep(1000)") -> tuple[Supervisor, Part]:
+    def make(*, name: str = "simulator", before: str = "", then: str = "time.sleep(1000)") -> tuple[Supervisor, Part]:
         program = PROGRAM.format(before=before, then=then)
-        part = Part("simulator", [sys.executable, "-c", program, str(tmp_path / "pids")])
+        part = Part(name, [sys.executable, "-c", program, str(tmp_path / "pids")])
         monkeypatch.setattr(module, "parts", lambda names: [part])
-        supervisor = Supervisor(["simulator"])
+        supervisor = Supervisor([name])
         supervisor.start()
         made.append(supervisor)
         return supervisor, supervisor.parts[0]
@@ -141,3 +143,34 @@ def test_engines_see_that_they_shall_stop_before_they_are_told(
     assert part.process.returncode == 7
     supervisor.stop()
     assert not supervisor.stop_file.exists()
+
+
+def test_a_part_of_another_package_lives_as_long_as_it_says_so_itself(
+    watched: Callable[..., tuple[Supervisor, Part]],
+    pids: Callable[[], list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+) -> None:
+    monkeypatch.setitem(module.own_parts, "clock", "tick")
+    settings.SILENT_SECONDS = 1.2
+    supervisor, part = watched(name="clock")
+    pids()
+    monkeypatch.setenv("POSTHORN_SUPERVISOR", supervisor.name)
+
+    def look(seconds: float, *, beats: bool) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and part.running():
+            if beats:
+                heartbeat.beat("clock")
+            supervisor.tick()
+            time.sleep(0.05)
+
+    look(3 * settings.SILENT_SECONDS, beats=True)
+    assert part.running()
+    look(60, beats=False)
+    assert not part.running()
+
+
+def test_every_part_that_is_registered_can_be_served() -> None:
+    assert module.known_parts() == ["simulator", "jobs", "deliver", "listener", "web"]
+    assert [part.name for part in module.parts(["web", "listener"])] == ["listener", "web"]

@@ -75,7 +75,7 @@ def test_nothing_else_can_be_sent_to(operator: Client, to: str) -> None:
 def test_a_viewer_sees_and_does_not_send(viewer: Client) -> None:
     chosen = ready()
     assert 'name="to"' not in text_of(viewer)
-    viewer.post(PAGE, {**chosen, "to": "success"})
+    assert viewer.post(PAGE, {**chosen, "to": "success"}).status_code == 403
     assert not Message.objects.exists()
 
 

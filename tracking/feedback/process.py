@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import structlog
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from console import ids
@@ -34,6 +34,8 @@ PAUSE = dt.timedelta(seconds=30)
 # Of one job, so that imports and expansions get their turn.
 SECONDS = 20.0
 PRUNE_AT_ONCE = 2000
+# What is no mail's fault: the database has gone, or had us wait in a circle with others.
+AWAY = (OperationalError, InterfaceError)
 # Half of the key of the advisory locks that say how many are at work; the other half numbers them.
 LOCK = 0x706F7374
 
@@ -81,7 +83,7 @@ def work(mail_ids: Sequence[int]) -> int:
     """Act on these mails; give how many were filed. Whatever one of them raises, the others are acted on."""
     try:
         return _work(mail_ids)
-    except OperationalError:
+    except AWAY:
         _give_back(mail_ids)
         raise
     except Exception:
@@ -90,7 +92,7 @@ def work(mail_ids: Sequence[int]) -> int:
     for mail_id in mail_ids if len(mail_ids) > 1 else ():
         try:
             filed += _work([mail_id])
-        except OperationalError:
+        except AWAY:
             raise
         except Exception:
             log.exception("feedback_not_processed", mails=[mail_id])
@@ -160,7 +162,7 @@ def _give_back(mail_ids: Sequence[int]) -> None:
                 "UPDATE tracking_feedbackmail SET tries = greatest(0, tries - 1) WHERE id = ANY(%s) AND state = %s",
                 [list(mail_ids), FeedbackMail.State.WAITING],
             )
-    except OperationalError:
+    except AWAY:
         connection.close()
 
 
