@@ -24,7 +24,7 @@ from delivery.engine.retry import is_simulated
 from delivery.engine.tally import Tally
 from delivery.engine.types import Exchange, Verdict
 from delivery.models import Happening, Reason, Status, Waiting
-from delivery.models.status import FINAL
+from delivery.models.status import FINAL, soft_reason
 from delivery.services.bouncing import Bounced, list_hard_bounces
 from delivery.services.counts import end_tasks, move_counts
 from delivery.services.credits import give_back
@@ -110,7 +110,7 @@ def decide(
     if (due or now) <= expires_at:
         done.status, done.due, done.expires_at = Status.SENDING, due, expires_at
     elif answered or (about_us and exchange.reply.code):
-        done.status, done.reason = Status.SOFT_BOUNCE, verdict.reason or Reason.OTHER
+        done.status, done.reason = Status.SOFT_BOUNCE, soft_reason(verdict.reason)
     else:
         done.status, done.reason = Status.INVALID, Reason.SERVER_ERROR
     return done

@@ -62,6 +62,16 @@ class Reason(models.TextChoices):
     OTHER = "other", _("other")
 
 
+_OF_SOFT_BOUNCES = frozenset(
+    {Reason.SERVER_ERROR, Reason.IP_OR_DOMAIN, Reason.NOT_EXIST, Reason.SPAM, Reason.REJECTED, Reason.OTHER}
+)
+
+
+def soft_reason(found: str) -> Reason:
+    """Which of the six a soft bounce shows: what else a server or a bounce mail may say is `other`."""
+    return Reason(found) if found in _OF_SOFT_BOUNCES else Reason.OTHER
+
+
 class HeldBy(models.TextChoices):
     """Why nothing may be tried now."""
 

@@ -18,18 +18,13 @@ from delivery.callbacks import outbox
 from delivery.engine.retry import is_simulated
 from delivery.engine.settle import REPLY_SHOWN
 from delivery.models import Attempt, Reason, Status
-from delivery.models.status import FINAL, may_become
+from delivery.models.status import FINAL, may_become, soft_reason
 from delivery.services import quota
 from delivery.services.bouncing import Bounced, list_hard_bounces
 from delivery.services.counts import move_counts
 from delivery.services.deltas import OF, Deltas, Of
 
 log = structlog.get_logger()
-
-# The six that a soft bounce shows; what else a bounce mail may say is `other`.
-SOFT_REASONS = frozenset(
-    {Reason.SERVER_ERROR, Reason.IP_OR_DOMAIN, Reason.NOT_EXIST, Reason.SPAM, Reason.REJECTED, Reason.OTHER}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +106,7 @@ def correct(corrections: Sequence[Correction], *, now: dt.datetime) -> set[int]:
 
 def shown_reason(correction: Correction) -> str:
     """What the message's reason becomes."""
-    if correction.status != Status.SOFT_BOUNCE:
-        return ""
-    return correction.reason if correction.reason in SOFT_REASONS else Reason.OTHER.value
+    return soft_reason(correction.reason).value if correction.status == Status.SOFT_BOUNCE else ""
 
 
 def _locked(cursor: Any, message_ids: list[int]) -> list[_Row]:

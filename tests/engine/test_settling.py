@@ -86,6 +86,15 @@ def test_an_answer_at_any_attempt_makes_it_a_soft_bounce_at_the_end_of_the_windo
         assert (ended.status, ended.reason) == (Status.SOFT_BOUNCE, "other")
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("spam", "spam"), ("not_exist", "not_exist"), ("server_error", "server_error"), ("format_error", "other")],
+)
+def test_a_soft_bounce_shows_one_of_its_six_reasons(said: str, shown: str) -> None:
+    ended = decided(claimed(attempts=30, expires_at=NOW), verdict=Verdict("deferred", said, "message", "rule"))
+    assert (ended.status, ended.reason) == (Status.SOFT_BOUNCE, shown)
+
+
 def test_what_was_never_reached_is_a_server_error_at_the_end_of_the_window() -> None:
     ended = decided(claimed(attempts=30, expires_at=NOW), by=SILENT)
     assert (ended.status, ended.reason) == (Status.INVALID, "server_error")
