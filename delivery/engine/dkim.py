@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
@@ -51,13 +51,17 @@ def relaxed_body(body: bytes) -> bytes:
 
 def relaxed_value(value: bytes) -> bytes:
     """Header value in relaxed canonical form (RFC 6376 §3.4.2): unfolded, runs of blanks as one, none at the ends."""
-    if b"\n" in value:
-        value = value.replace(b"\r\n", b"")
-    if b"\t" in value:
-        value = value.replace(b"\t", b" ")
-    while b"  " in value:
-        value = value.replace(b"  ", b" ")
-    return value.strip(b" ")
+    return _unfolded(value).strip(b" ")
+
+
+def _unfolded(text: bytes) -> bytes:
+    if b"\r\n" in text:
+        text = text.replace(b"\r\n", b"")
+    if b"\t" in text:
+        text = text.replace(b"\t", b" ")
+    while b"  " in text:
+        text = text.replace(b"  ", b" ")
+    return text
 
 
 def parse_headers(block: bytes) -> list[tuple[bytes, bytes]]:
@@ -108,22 +112,20 @@ class Signer:
         for written, value in reversed(headers):  # of several with one name the last is signed first (§5.4.2)
             if name := _signed_as(written):
                 names.append(name)
-                lines.append(name + b":" + relaxed_value(value))
+                lines.append(name + b":" + value.strip(b" \t\r\n"))
         body_hash = base64.b64encode(sha256(relaxed_body(body) if relaxed is None else relaxed).digest()).decode()
         # every "\r\n\t" is one blank to the verifier: what is signed is what is written, with the folds flattened
         folded = f"{self._start}\r\n\tt={now}; h={self._list(names)};\r\n\tbh={body_hash};\r\n\tb="
-        lines.append(b"dkim-signature:" + folded.replace("\r\n\t", " ").encode())
-        text = base64.b64encode(self._rsa(sha256(b"\r\n".join(lines)).digest())).decode()
+        lines.append(b"dkim-signature:" + folded.encode())
+        # All of them at once: a line end alone is none of theirs.
+        signed = _unfolded(b"\n".join(lines)).replace(b"\n", b"\r\n")
+        text = base64.b64encode(self._rsa(sha256(signed).digest())).decode()
         wrapped = "\r\n\t".join([text[start : start + 74] for start in range(0, len(text), 74)])
         return f"DKIM-Signature: {folded}{wrapped}\r\n".encode()
 
     def _rsa(self, digest: bytes) -> bytes:
         """More than half of what an engine does."""
         return self._key.sign(digest, _PADDING, _PREHASHED)
-
-    def sign_many(self, mails: Iterable[tuple[Headers | bytes, bytes]], now: int) -> list[bytes]:
-        """`sign` for each; made to be run in a thread, as going there costs as much as canonicalising."""
-        return [self.sign(headers, body, now) for headers, body in mails]
 
     def _list(self, names: list[bytes]) -> str:
         """The h= tag; From stands there once more than in the mail, so that no second one can be added."""
