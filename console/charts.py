@@ -28,6 +28,10 @@ class Series:
     stepped: bool = False
     type: Literal["", "bar", "line"] = ""
 
+    @property
+    def latest(self) -> float | None:
+        return next((value for value in reversed(self.data) if value is not None), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
@@ -76,9 +80,7 @@ class Chart:
 
     def legend(self) -> list[tuple[Series, str, str]]:
         """Each series with its latest value and its dash as an SVG attribute."""
-        return [
-            (one, self._text(one.data[-1]) if one.data else "–", " ".join(map(str, one.dash))) for one in self.series
-        ]
+        return [(one, self._text(one.latest), " ".join(map(str, one.dash))) for one in self.series]
 
     def rows(self) -> list[tuple[str, list[str]]]:
         """The figures as a table: a row for each label."""

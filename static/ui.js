@@ -82,12 +82,13 @@
   });
   addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent; });
 
-  // A list that refreshes by itself rests while somebody is in it: no focus lost, no menu closed, no tick undone.
+  // What refreshes by itself rests while nobody sees it, and while somebody is in it: no focus lost, no menu closed, no tick undone.
+  const inUse = (part) => (part.contains(document.activeElement) && document.activeElement !== document.body) || part.querySelector("details[open], input[name=id]:checked");
   document.addEventListener("htmx:beforeRequest", (event) => {
     const part = event.target;
     if (!part.matches?.("[hx-trigger^='every']")) return;
-    const busy = part.contains(document.activeElement) && document.activeElement !== document.body;
-    if (busy || part.querySelector("details[open], input[name=id]:checked") || document.hidden) event.preventDefault();
+    const others = part.getAttribute("hx-select-oob")?.split(",").map((name) => document.querySelector(name.split(":")[0].trim())) || [];
+    if (document.hidden || [part, ...others].some((one) => one && inUse(one))) event.preventDefault();
   });
   document.addEventListener("DOMContentLoaded", () => { document.getElementById("errors")?.focus(); });
 })();

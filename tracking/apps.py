@@ -11,11 +11,13 @@ class TrackingConfig(AppConfig):
 
         from console import forgetting as house
         from console import periodic, supervisor
+        from delivery import attention
         from delivery.timeline import timeline_sources
         from tracking import forgetting, timeline
-        from tracking.feedback import supply
+        from tracking.feedback import health, supply
 
         timeline_sources.append(timeline.events)
+        attention.sources.append(health.attention)
         house.forgetters.append(forgetting.forget)
         if settings.FEEDBACK_PORT:
             supervisor.own_parts["listener"] = "listen_feedback"

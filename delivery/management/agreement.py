@@ -8,7 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from delivery.models import Message, Status, Task
+from django.utils import timezone
+
+from delivery.models import Delta, Message, Status, Task
+from delivery.services import rollup, statistics
+from delivery.services.statistics import Figures
 from delivery.simulator import record
 from delivery.simulator.behaviour import Behaviour, behaviour_of
 from suppression import address
@@ -16,6 +20,9 @@ from suppression.models import Entry
 
 # What comes back → the list that the address is on then.
 LISTS = {"complaint": Entry.List.SPAM_REPORT, "unsubscription": Entry.List.UNSUBSCRIPTION}
+FOLD_SECONDS = 20
+# What comes back → the column of the statistics that counts it.
+COLUMNS = {"complaint": "complaints", "unsubscription": "unsubscriptions"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +30,13 @@ class Marks:
     """How far the simulator's record had come before the batch."""
 
     accepted: int
+    refused: int
     returned: int
 
     @classmethod
     def now(cls, directory: Path) -> Marks:
-        return cls(record.position(directory / record.ACCEPTED), record.position(directory / record.RETURNED))
+        names = (record.ACCEPTED, record.REFUSED, record.RETURNED)
+        return cls(*(record.position(directory / name) for name in names))
 
 
 @dataclass
@@ -39,6 +48,8 @@ class Agreement:
     unsaid: int = 0
     # What came back, by kind.
     returned: Counter[str] = field(default_factory=Counter)
+    # What the statistics must have grown by, by their columns.
+    figures: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
 
@@ -86,7 +97,44 @@ def compare(task: Task, domain: str, directory: Path, run: str, since: Marks) ->
         f"{one}: {given.kind} not brought: {given.reply}" for one, given in back.items() if given.outcome != "given"
     ]
     found.differences += _lists(back)
+    refused = {
+        one.recipient.lower() for one in record.read(directory / record.REFUSED, since.refused) if run in one.recipient
+    }
+    delivered = taken.keys() - returned
+    found.figures = {
+        "requested": len(rows),
+        "delivered": len(delivered),
+        # Never seen out there.
+        "rejected": len(rows.keys() - taken.keys() - refused),
+        "bounced": len((taken.keys() | refused) - delivered),
+        **{column: found.returned[kind] for kind, column in COLUMNS.items()},
+    }
     return found
+
+
+def figures() -> dict[str, int]:
+    """The same of everything, as the overview has it."""
+    give_up = time.monotonic() + FOLD_SECONDS
+    rollup.fold(now=timezone.now())
+    # A worker may be at it just now.
+    while Delta.objects.exists() and time.monotonic() < give_up:
+        time.sleep(0.1)
+        rollup.fold(now=timezone.now())
+    whole = Figures.sum(each for _key, each in statistics.by(statistics.summary(), "key"))
+    names = ("requested", "delivered", "rejected", *COLUMNS.values())
+    return {
+        **{name: whole.count(name) for name in names},
+        "bounced": sum(whole.count(name) for name in statistics.FAILED),
+    }
+
+
+def figures_differ(found: Agreement, before: dict[str, int], after: dict[str, int]) -> list[str]:
+    """Where the statistics did not grow by what the simulator did."""
+    return [
+        f"The overview has {after[name] - before[name]} {name}, and the simulator {wanted}"
+        for name, wanted in found.figures.items()
+        if after[name] - before[name] != wanted
+    ]
 
 
 def _lists(back: dict[str, record.Given]) -> list[str]:

@@ -6,23 +6,25 @@ import datetime as dt
 from dataclasses import dataclass, field
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Q
 
 from delivery.models import (
+    Callback,
+    DomainDay,
     RecipientGroup,
     SenderAddress,
     SenderDomain,
-    Status,
+    Summary,
     Task,
-    TaskCount,
     TaskStatus,
     Template,
     Waiting,
 )
+from delivery.services import quota, statistics
+from delivery.services.statistics import Figures
 
 # Waiting rows that are looked at; more are "over 100,000".
 COUNTED = 100_000
-FIGURES = (Status.DELIVERED, Status.SOFT_BOUNCE, Status.INVALID, Status.SENDING, Status.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,29 @@ def line() -> Line:
     )
 
 
-def batch_figures(since: dt.datetime) -> dict[str, int]:
-    """Counts by status of the tasks made since then, from their own counters; and `requests`, all of them."""
-    counts = TaskCount.objects.filter(task__created_at__gte=since).order_by().values("status").annotate(n=Sum("count"))
-    found = {row["status"]: int(row["n"]) for row in counts}
-    left_out = found.get(Status.CONTROL_GROUP, 0) + found.get(Status.CANCELLED, 0)
-    return {**found, "requests": sum(found.values()) - left_out}
+@dataclass(frozen=True, slots=True)
+class DomainWeek:
+    """What some days' mail of a sender domain came to."""
+
+    domain: SenderDomain
+    figures: Figures
+
+
+def domain_weeks(since: dt.datetime, now: dt.datetime) -> list[DomainWeek]:
+    """Sender domains with mail requested since then, the most complained about first, then those with the most mail."""
+    rows = Summary.objects.filter(dimension=Summary.Dimension.SENDER_DOMAIN)
+    columns = statistics.behind(("requested", "delivery_rate", "complaint_rate"))
+    found = {int(key): figures for key, figures in statistics.by(statistics.between(rows, since, now), "key", columns)}
+    domains = SenderDomain.objects.in_bulk(found)
+    weeks = [DomainWeek(domains[pk], figures) for pk, figures in found.items() if pk in domains]
+    return sorted(weeks, key=lambda week: (-(week.figures["complaint_rate"] or 0), -week.figures.count("delivered")))
+
+
+def fallen_days(now: dt.datetime) -> list[DomainDay]:
+    """Days of domains that are blocked for today, or whose level went down last night."""
+    today = quota.local_day(now)
+    fallen = Q(day=today, blocked_at__isnull=False) | Q(day__gte=today - dt.timedelta(days=1), moved__lt=0)
+    return list(DomainDay.objects.filter(fallen).select_related("domain").order_by("domain__name", "-day")[:10])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +119,10 @@ def steps() -> Steps:
         group=RecipientGroup.objects.filter(size__gt=0).exists(),
         task=False,
     )
+
+
+def suspended_callbacks() -> list[Callback]:
+    return list(Callback.objects.filter(enabled=True, suspended_at__isnull=False).order_by("suspended_at")[:5])
 
 
 def failed_tasks(since: dt.datetime) -> list[Task]:

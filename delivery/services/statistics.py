@@ -58,6 +58,8 @@ RATES = {
     "complaint_rate": Rate("complaints", "delivered", decimals=2),
 }
 
+# What "bounced" adds up to where it is one figure: every failure but those that a list stopped.
+FAILED = ("invalid", "spam", "other")
 # Per cent: Gmail and Yahoo want complaints under the first, and refuse mail from the second.
 COMPLAINTS_MARK = 0.1
 COMPLAINTS_END = 0.3

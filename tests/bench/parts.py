@@ -92,10 +92,10 @@ def part_pages(bench: Bench) -> None:
     bench.figures["page_ms"] = round(worst, 1)
 
 
-def part_statistics(figures: Figures, messages: int) -> None:
-    from tests.bench import statistics as bench
+def part_statistics(bench: Bench) -> None:
+    from tests.bench import statistics as sums
 
-    bench.run(figures, measure)
+    sums.run(bench.figures, measure)
 
 
 def page_urls(pages: dict[str, Any]) -> list[tuple[str, str]]:

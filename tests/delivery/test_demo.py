@@ -51,6 +51,7 @@ def test_two_demos_side_by_side_send_their_batches_agree_with_the_simulator_and_
         assert result["seconds"] > 0
         said = place.log()
         assert "The simulator's own record agrees" in said
+        assert "So do the overview's figures." in said
         assert "Came back: " in said
         assert '"level": "info"' not in said
         until(lambda place=place: not place.processes(), "nothing is left")

@@ -41,6 +41,8 @@ def weeks(count: int = 2, *, of: Of | None = None, complaints: int = 2) -> None:
     chooser = random.Random(5)
     now = timezone.now()
     of = of or counted(now, requested=0)
+    domains = [known.id for known in receiving_domains([f"d{n}.example.org" for n in range(5)]).values()]
+    changed = Deltas()
     for hours in range(count * 7 * 24):
         at = now - dt.timedelta(hours=hours)
         requested = chooser.randrange(200, 900) if 6 < at.hour < 20 else chooser.randrange(40)
@@ -48,10 +50,8 @@ def weeks(count: int = 2, *, of: Of | None = None, complaints: int = 2) -> None:
         delivered = requested - sum(failed.values())
         opened = round(delivered * chooser.uniform(0.3, 0.5))
         clicked = round(opened * chooser.uniform(0.1, 0.3))
-        counted(
-            at,
-            to=f"d{hours % 5}.example.org",
-            of=of,
+        changed.add(
+            of._replace(message_id=ids.id_at(at), receiving_domain_id=domains[hours % 5]),
             requested=requested,
             delivered=delivered,
             paid=requested - failed["rejected"],
@@ -65,4 +65,5 @@ def weeks(count: int = 2, *, of: Of | None = None, complaints: int = 2) -> None:
             unsubscriptions=chooser.randrange(3),
             complaints=chooser.randrange(complaints) if delivered else 0,
         )
+    changed.write()
     fold()

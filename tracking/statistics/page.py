@@ -222,7 +222,10 @@ def _table(page: StatisticsPage, now: Period, earlier: Period) -> dict[str, Any]
     steps = [row(label, columns, figures) for label, (_begin, figures) in zip(now.labels, now.steps, strict=True)]
     return {
         "heads": [LABELS[name] for name in columns],
-        "sums": [row(_("All"), columns, now.total), row(_("Before, %s") % earlier.window, columns, earlier.total)],
+        "sums": [
+            row(_("All"), columns, now.total),
+            row(_("Before"), columns, earlier.total, under=str(earlier.window)),
+        ],
         # The latest is asked for most.
         "lines": steps[::-1],
     }

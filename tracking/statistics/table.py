@@ -20,14 +20,16 @@ class Cell:
 class Row:
     name: str
     cells: list[Cell]
+    # A second line below the name.
+    under: str = ""
 
 
 def decimals(name: str) -> int:
     return RATES[name].decimals if name in RATES else 0
 
 
-def row(name: str, columns: Sequence[str], figures: Figures) -> Row:
-    return Row(name, [Cell(figures[one], decimals(one)) for one in columns])
+def row(name: str, columns: Sequence[str], figures: Figures, *, under: str = "") -> Row:
+    return Row(name, [Cell(figures[one], decimals(one)) for one in columns], under)
 
 
 def values(columns: Sequence[str], figures: Figures) -> list[float | None]:

@@ -30,7 +30,7 @@ from console import roles
 from console.management.commands.serve import ask_to_stop, default_parts, prepare
 from console.models import Account, User
 from console.supervisor import Supervisor
-from delivery.management.agreement import Agreement, Marks, settle_down
+from delivery.management.agreement import Agreement, Marks, figures, figures_differ, settle_down
 from delivery.models import Message, RecipientGroup, SenderAddress, SenderDomain, Task, Template
 from delivery.models.status import FINAL
 from delivery.services import domains, recipients, tasks, templates
@@ -206,7 +206,7 @@ class Command(BaseCommand):
         sender, template = self.sender(), self.template()
         run = secrets.token_hex(3)
         group = self.group(count, run, rough)
-        since = Marks.now(settings.SIMULATOR_DIR)
+        since, before = Marks.now(settings.SIMULATOR_DIR), figures()
         started = time.monotonic()
         task = tasks.create_task(
             tasks.NewTask(
@@ -231,6 +231,7 @@ class Command(BaseCommand):
             seconds=RETURN_SECONDS,
             over=lambda: supervisor.stopping,
         )
+        found.differences += figures_differ(found, before, figures())
         counts = tasks.counts_of([task.pk])[task.pk]
         outcome: Counter[tuple[str, str]] = Counter(
             Message.objects.filter(task_id=task.pk).values_list("status", "reason")
@@ -299,6 +300,7 @@ class Command(BaseCommand):
                 self.say(f"  {text}")
             return
         self.say(f"The simulator's own record agrees: {found.accepted:,} mails accepted, none missed or doubled.")
+        self.say("So do the overview's figures.")
         if found.unsaid:
             self.say(f"Taken without a word, and so sent once more, as it must be: {found.unsaid:,}.")
 

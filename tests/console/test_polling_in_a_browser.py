@@ -1,0 +1,52 @@
+"""Pages that refresh by themselves: not while the tab is hidden, and not under somebody's hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from django.utils import timezone
+
+from delivery.services.tasks import create_task, expand
+from tests.factories.queues import queue_with
+from tests.factories.sending import new_task
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+HIDE = """(hidden) => {
+    Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+@pytest.mark.parametrize("url", ["/", "/queues/", "/tasks/", "/tasks/{task}/"])
+def test_nothing_is_asked_for_while_the_tab_is_hidden(url: str, signed_in: Callable[..., Page]) -> None:
+    task = create_task(new_task())
+    expand(task.pk, now=timezone.now())
+    queue_with("first.test", ready=4)
+    page = signed_in("operator")
+    page.clock.install()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "hx-request" in request.headers else None)
+    page.goto(url.format(task=task.pk))
+    page.wait_for_load_state("networkidle")
+
+    page.evaluate(HIDE, True)
+    page.clock.fast_forward(30_000)
+    page.wait_for_load_state("networkidle")
+    assert asked == []
+    page.evaluate(HIDE, False)
+    with page.expect_response(lambda response: "hx-request" in response.request.headers):
+        page.clock.fast_forward(30_000)
+    page.wait_for_load_state("networkidle")
+
+    # Somebody is about to follow a link: it stays where it is, in parts that are refreshed along with others, too.
+    link = page.locator("[hx-trigger^='every'] a:visible, #under-way a:visible").last
+    link.focus()
+    link.evaluate("(it) => it.setAttribute('data-mine', '1')")
+    page.clock.fast_forward(30_000)
+    page.wait_for_load_state("networkidle")
+    assert page.locator("[data-mine]").count() == 1
