@@ -7,7 +7,6 @@ record as failed, what was brought as given.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import time
 from collections.abc import Callable
@@ -134,7 +133,7 @@ class Returns:
         if url is None:
             raise Refused(f"the mail offers no {wanted} to unsubscribe by")
         if shape != "mailto":
-            return url, await post(url, ONE_CLICK)
+            return url, await post(url, ONE_CLICK, self._loopback(urlsplit(url).hostname or "", url))
         parts = urlsplit(url)
         to, subject = unquote(parts.path), parse_qs(parts.query).get("subject", [""])[0]
         return to, await self._mail(letters.unsubscription(of, to, subject))
@@ -150,12 +149,20 @@ class Returns:
         name = dns.name.from_text(domain)
         exchanges = [rdata for answer in self.zone.find(name, dns.rdatatype.MX).answer for rdata in answer]
         host = min(exchanges, key=lambda one: one.preference).exchange if exchanges else name
-        found = [str(rdata) for answer in self.zone.find(host, dns.rdatatype.A).answer for rdata in answer]
+        return self._loopback(host.to_text(omit_final_dot=True), domain)
+
+    def _loopback(self, host: str, what: str) -> str:
+        """The address of a host, by our own zone. Raises Refused where there is none, or none on loopback."""
+        found = [host]
+        if not _is_address(host):
+            self.zone.refresh()
+            answers = self.zone.find(dns.name.from_text(host), dns.rdatatype.A).answer
+            found = [str(rdata) for answer in answers for rdata in answer]
         for address in found:
-            with contextlib.suppress(ValueError):
-                if ipaddress.ip_address(address).is_loopback:
-                    return address
-        raise Refused(f"no mail server on loopback for {domain}")
+            # Among the answers are the names of aliases.
+            if _is_address(address) and ipaddress.ip_address(address).is_loopback:
+                return address
+        raise Refused(f"not on loopback: {what[:100]}")
 
     def _record(self, behaviour: Behaviour, of: Returned, shape: str, outcome: str, to: str, reply: str) -> None:
         given = Given(
@@ -212,15 +219,14 @@ async def _said(reader: asyncio.StreamReader) -> str:
     raise (Refused if line[:1] == "5" else NotNow)(line.strip())
 
 
-async def post(url: str, body: bytes) -> str:
-    """POST a form over HTTP; the status line. Only to loopback addresses."""
+async def post(url: str, body: bytes, address: str) -> str:
+    """POST a form over HTTP to the URL's host, which is at this address; the status line."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme != "http" or not (host == "localhost" or _is_loopback(host)):
-        raise Refused(f"not on loopback: {url[:100]}")
+    if parts.scheme != "http":
+        raise Refused(f"not plain HTTP: {url[:100]}")
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     async with asyncio.timeout(ANSWER_SECONDS):
-        reader, writer = await asyncio.open_connection(host, parts.port or 80)
+        reader, writer = await asyncio.open_connection(address, parts.port or 80)
         try:
             writer.write(
                 f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: Simulator/1.0\r\nConnection: close\r\n"
@@ -236,8 +242,9 @@ async def post(url: str, body: bytes) -> str:
     raise (Refused if code and code[0][:1] in "34" and code[0] != "429" else NotNow)(status or "no answer")
 
 
-def _is_loopback(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True
