@@ -154,24 +154,25 @@ def _field(listing: Listing, name: str) -> Field[Any, Any]:
     return meta.pk if _plain(name) == "pk" else meta.get_field(_plain(name))
 
 
-def token(listing: Listing, row: Any) -> str | None:
+def token(listing: Listing, row: Any) -> str:
     """What `after` and `before` take, to go on from this row."""
     return _token(row, _keys(listing))
 
 
-def _token(row: Any, keys: list[str]) -> str | None:
-    """Where this row stands; None where it has no value to go on from."""
+def _token(row: Any, keys: list[str]) -> str:
+    """Where this row stands."""
     values = [getattr(row, _plain(name)) for name in keys]
-    if any(value is None for value in values):
-        return None
-    texts = [value.isoformat() if isinstance(value, dt.datetime) else str(value) for value in values]
+    texts = [
+        value.isoformat() if isinstance(value, dt.datetime) else None if value is None else str(value)
+        for value in values
+    ]
     return base64.urlsafe_b64encode(json.dumps(texts).encode()).decode().rstrip("=")
 
 
 def _turned(listing: Listing, keys: list[str], params: QueryDict) -> tuple[QuerySet[Any], bool] | None:
     """The rows behind (or before, nearest first) the row that was asked for, and whether they go backwards."""
-    for name, backwards in (("after", False), ("before", True)):
-        values = _read(listing, keys, params.get(name, ""))
+    for way, backwards in (("after", False), ("before", True)):
+        values = _read(listing, keys, params.get(way, ""))
         if values is None:
             continue
         rows = listing.ordered()
@@ -180,13 +181,22 @@ def _turned(listing: Listing, keys: list[str], params: QueryDict) -> tuple[Query
         # a < x, or a = x and b < y, …; what comes first is said once more, so that an index can begin there.
         beyond, same = Q(), Q()
         for place, (key, value) in enumerate(zip(keys, values, strict=True)):
-            field, falling = _plain(key), key.startswith("-") != backwards
-            beyond |= same & Q(**{f"{field}__{'lt' if falling else 'gt'}": value})
-            same &= Q(**{field: value})
-            if not place and len(keys) > 1:
-                rows = rows.filter(**{f"{field}__{'lte' if falling else 'gte'}": value})
+            name, falling = _plain(key), key.startswith("-") != backwards
+            nullable = _field(listing, key).null
+            beyond |= same & _beyond(name, value, falling=falling, nullable=nullable)
+            same &= Q(**{f"{name}__isnull": True} if value is None else {name: value})
+            if not place and len(keys) > 1 and not nullable:
+                rows = rows.filter(**{f"{name}__{'lte' if falling else 'gte'}": value})
         return rows.filter(beyond), backwards
     return None
+
+
+def _beyond(name: str, value: Any, *, falling: bool, nullable: bool) -> Q:
+    """What comes after a value. To PostgreSQL NULL is the largest of all."""
+    if value is None:
+        return Q(**{f"{name}__isnull": False}) if falling else Q(pk__in=[])
+    after = Q(**{f"{name}__{'lt' if falling else 'gt'}": value})
+    return after | Q(**{f"{name}__isnull": True}) if nullable and not falling else after
 
 
 def _read(listing: Listing, keys: list[str], token: str) -> list[Any] | None:
@@ -196,6 +206,15 @@ def _read(listing: Listing, keys: list[str], token: str) -> list[Any] | None:
         texts = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         if not isinstance(texts, list) or len(texts) != len(keys):
             return None
-        return [_field(listing, key).to_python(str(text)) for key, text in zip(keys, texts, strict=True)]
+        return [_value(_field(listing, key), text) for key, text in zip(keys, texts, strict=True)]
     except (binascii.Error, ValueError, ValidationError, OverflowError):
         return None
+
+
+def _value(field: Field[Any, Any], text: Any) -> Any:
+    """Raises ValueError or ValidationError for what no row has."""
+    if text is None and field.null:
+        return None
+    if not isinstance(text, str) or "\x00" in text:
+        raise ValueError("no value of this field")
+    return field.to_python(text)

@@ -19,6 +19,10 @@ from console.partitions import month_start, partitioned_models
 
 log = structlog.get_logger()
 
+# Stands at a table that is being taken away: killed between taking it off and dropping it, the next run knows it again
+# from what somebody took off to keep.
+GOING = "Posthorn: older than it is kept, to be dropped"
+
 # Asked with the range of ids of a month: why it can't go yet, or "".
 in_use: list[Callable[[int, int], str]] = []
 
@@ -51,9 +55,11 @@ def _before(model: type[models.Model], first_kept: dt.datetime) -> list[Old]:
         cursor.execute(
             """
             SELECT c.relname, pg_total_relation_size(c.oid), greatest(c.reltuples, 0)::bigint
-            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %s::regclass
+            FROM pg_class c LEFT JOIN pg_inherits i ON c.oid = i.inhrelid
+            WHERE c.relkind = 'r' AND starts_with(c.relname, %s)
+              AND (i.inhparent = %s::regclass OR i.inhrelid IS NULL AND obj_description(c.oid, 'pg_class') = %s)
             """,
-            [model._meta.db_table],
+            [model._meta.db_table, model._meta.db_table, GOING],
         )
         partitions = cursor.fetchall()
     found = []

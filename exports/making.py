@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -134,8 +135,9 @@ def make(export: Export) -> None:
     with tempfile.TemporaryDirectory(prefix=f"{export.pk}-", dir=folder) as aside:
         path = Path(aside) / f"export.{export.format}"
         try:
-            rows = _write(export, path)
-            _deliver(export, path, rows)
+            # Until it lies in its place: a bucket may be slower than the database.
+            with Progress(export, path) as progress:
+                _deliver(export, path, _write(export, path, progress.tell))
         except Stopped:
             log.info("export_stopped", export=export.pk)
         except Unable as error:
@@ -157,13 +159,12 @@ def make(export: Export) -> None:
             _fail(export, _("Something went wrong that nobody foresaw; the log says what (export %s).") % export.pk)
 
 
-def _write(export: Export, path: Path) -> int:
+def _write(export: Export, path: Path, tell: writers.Tell) -> int:
     made = content(listing_of(export))
     # One statement, one snapshot: what changes meanwhile is not in it half.
-    with Progress(export, path) as progress:
-        if export.format == Format.CSV:
-            return writers.write_csv(path, made.heads, _lines(made), progress.tell)
-        return writers.write_xlsx(path, made.heads, made.kinds, _rows(made), progress.tell)
+    if export.format == Format.CSV:
+        return writers.write_csv(path, made.heads, _lines(made), tell)
+    return writers.write_xlsx(path, made.heads, made.kinds, _rows(made), tell)
 
 
 def listing_of(export: Export) -> Listing:
@@ -212,7 +213,7 @@ class Progress:
 
     def __init__(self, export: Export, path: Path) -> None:
         self._export, self._path = export, path
-        self._rows, self._stopped = 0, False
+        self._rows, self._size, self._stopped = 0, 0, False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -234,8 +235,10 @@ class Progress:
         try:
             while not self._end.wait(TELL_SECONDS):
                 try:
-                    size = self._path.stat().st_size if self._path.exists() else 0
-                    held = mine(self._export).update(rows=self._rows, size=size, claimed_until=timezone.now() + LEASE)
+                    with suppress(FileNotFoundError):  # not begun yet, or moved to its place
+                        self._size = self._path.stat().st_size
+                    until = timezone.now() + LEASE
+                    held = mine(self._export).update(rows=self._rows, size=self._size, claimed_until=until)
                     self._stopped = not held
                 except DatabaseError:
                     # Its own statement will say the same.
@@ -318,5 +321,8 @@ def _sweep(now: dt.datetime) -> None:
     """What killed workers left half done."""
     folder = Path(settings.EXPORTS_WORK_DIR)
     for path in folder.iterdir() if folder.is_dir() else ():
-        if now.timestamp() - path.stat().st_mtime > storage.STRAY_AFTER.total_seconds():
-            shutil.rmtree(path, ignore_errors=True)
+        # By its files: a folder does not change when they grow. Whoever has just ended takes them away meanwhile.
+        with suppress(FileNotFoundError):
+            touched = max(one.stat().st_mtime for one in (path, *path.glob("*")))
+            if now.timestamp() - touched > storage.STRAY_AFTER.total_seconds():
+                shutil.rmtree(path, ignore_errors=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from openpyxl import Workbook
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from openpyxl.worksheet._writer import WorksheetWriter
 
 # So many rows a sheet of the format holds, the head among them; and so many characters a cell.
 SHEET_ROWS = 1_048_576
@@ -46,10 +47,10 @@ def write_xlsx(
 ) -> int:
     """`kinds`: "number" where a cell's text is to be a number. Goes on on a further sheet where one is full."""
     book = Workbook(write_only=True)
-    sheet, count = _sheet(book, heads), 0
+    sheet, count = _sheet(book, heads, path.parent), 0
     for row in rows:
         if count and count % (SHEET_ROWS - 1) == 0:
-            sheet = _sheet(book, heads)
+            sheet = _sheet(book, heads, path.parent)
         sheet.append(list(_cells(row, kinds)))
         count += 1
         if not count % TELL_ROWS:
@@ -58,10 +59,20 @@ def write_xlsx(
     return count
 
 
-def _sheet(book: Workbook, heads: Sequence[str]) -> Any:
-    sheet: Any = book.create_sheet(f"Sheet {len(book.sheetnames) + 1}")
+def _sheet(book: Workbook, heads: Sequence[str], folder: Path) -> Any:
+    number = len(book.sheetnames) + 1
+    sheet: Any = book.create_sheet(f"Sheet {number}")
+    sheet._writer = _Aside(sheet, out=str(folder / f"sheet-{number}.xml"))
+    sheet._writer.write_top()
     sheet.append(list(heads))
     return sheet
+
+
+class _Aside(WorksheetWriter):  # type: ignore[misc]
+    """Writes beside the workbook: openpyxl takes the system's folder, where a sheet stays that nobody finishes."""
+
+    def cleanup(self) -> None:
+        Path(self.out).unlink()
 
 
 def _cells(row: Sequence[str], kinds: Sequence[str]) -> Iterator[str | float | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -210,3 +211,60 @@ def test_a_file_of_no_export_is_deleted_when_it_is_no_longer_young(folder: Path)
 
 def test_before_the_first_file_there_is_nothing_to_clear_away(folder: Path) -> None:
     assert making.tidy(now=timezone.now()) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_takes_long_to_put_away_stays_its_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket at the other end of a slow line."""
+    message("ann@example.org")
+    monkeypatch.setattr(making, "LEASE", dt.timedelta(seconds=1))
+    monkeypatch.setattr(making, "TELL_SECONDS", 0.2)
+    real = storage.put
+
+    def slowly(path: Path, suffix: str) -> str:
+        threading.Event().wait(2)
+        return real(path, suffix)
+
+    monkeypatch.setattr(storage, "put", slowly)
+    export = making.claim(ask("messages"))
+    worker = threading.Thread(target=lambda: (making.make(export), connection.close()))
+    worker.start()
+    taken = []
+    while worker.is_alive():
+        taken += Export.objects.filter(making.claimable(timezone.now()))
+        worker.join(0.1)
+    assert taken == []
+    export.refresh_from_db()
+    assert (export.state, export.tries) == (State.DONE, 1)
+
+
+def test_a_workbook_that_is_given_up_leaves_nothing_in_the_systems_folder_either(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = folder / "tmp"
+    aside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(aside))
+    monkeypatch.setattr(writers, "TELL_ROWS", 1)
+    for name in ("ann", "bob"):
+        message(f"{name}@example.org")
+    export = making.claim(ask("messages", "xlsx"))
+
+    def cancelled(self: Any, rows: int) -> None:
+        raise making.Stopped
+
+    monkeypatch.setattr(making.Progress, "tell", cancelled)
+    making.make(export)
+    assert files(folder) == []
+
+
+def test_one_that_is_still_written_to_is_not_swept_away_however_long_it_takes(folder: Path) -> None:
+    """A command has no time limit."""
+    long_ago = timezone.now().timestamp() - 7200
+    for name, age in (("1-running", timezone.now().timestamp()), ("2-dead", long_ago)):
+        aside = folder / "making" / name
+        aside.mkdir(parents=True)
+        (aside / "export.csv").write_text("x")
+        os.utime(aside / "export.csv", (age, age))
+        os.utime(aside, (long_ago, long_ago))
+    making.tidy(now=timezone.now())
+    assert [path.name for path in (folder / "making").iterdir()] == ["1-running"]

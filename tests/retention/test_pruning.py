@@ -109,3 +109,27 @@ def test_a_month_that_somebody_reads_for_long_is_left_for_the_next_time(
     # What was begun is finished.
     assert busy in {one.table for one in retention.prune(now=NOW)}
     assert months(Message) == [-2, -1, 0]
+
+
+def test_what_was_taken_off_but_not_yet_dropped_when_its_worker_died_goes_the_next_time(history: list[Message]) -> None:
+    left = partition("delivery_message", -4)
+    with connection.cursor() as cursor:
+        cursor.execute(f"COMMENT ON TABLE {left} IS '{retention.GOING}'")
+        cursor.execute(f"ALTER TABLE delivery_message DETACH PARTITION {left}")
+    assert left in {one.table for one in retention.prune(now=NOW)}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)", [left])
+        assert cursor.fetchone() == (None,)
+    assert months(Message) == [-2, -1, 0]
+
+
+def test_what_somebody_took_off_to_keep_is_theirs(history: list[Message]) -> None:
+    theirs = partition("delivery_message", -4)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE delivery_message DETACH PARTITION {theirs}")
+        try:
+            assert theirs not in {one.table for one in retention.prune(now=NOW)}
+            cursor.execute(f"SELECT count(*) FROM {theirs}")
+            assert cursor.fetchone() == (1,)
+        finally:
+            cursor.execute(f"DROP TABLE {theirs}")
