@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,18 @@ def write_xlsx(
     """`kinds`: "number" where a cell's text is to be a number. Goes on on a further sheet where one is full."""
     book = Workbook(write_only=True)
     sheet, count = _sheet(book, heads, path.parent), 0
-    for row in rows:
-        if count and count % (SHEET_ROWS - 1) == 0:
-            sheet = _sheet(book, heads, path.parent)
-        sheet.append(list(_cells(row, kinds)))
-        count += 1
-        if not count % TELL_ROWS:
-            tell(count)
-    book.save(path)
+    try:
+        for row in rows:
+            if count and count % (SHEET_ROWS - 1) == 0:
+                sheet = _sheet(book, heads, path.parent)
+            sheet.append(list(_cells(row, kinds)))
+            count += 1
+            if not count % TELL_ROWS:
+                tell(count)
+        book.save(path)
+    except BaseException:
+        _abandon(book)
+        raise
     return count
 
 
@@ -68,11 +73,18 @@ def _sheet(book: Workbook, heads: Sequence[str], folder: Path) -> Any:
     return sheet
 
 
-class _Aside(WorksheetWriter):  # type: ignore[misc]
+def _abandon(book: Any) -> None:
+    """A sheet that is not closed complains when it is collected."""
+    for sheet in book.worksheets:
+        with suppress(Exception):
+            sheet.close()
+
+
+class _Aside(WorksheetWriter):
     """Writes beside the workbook: openpyxl takes the system's folder, where a sheet stays that nobody finishes."""
 
     def cleanup(self) -> None:
-        Path(self.out).unlink()
+        Path(str(self.out)).unlink()
 
 
 def _cells(row: Sequence[str], kinds: Sequence[str]) -> Iterator[str | float | None]:
