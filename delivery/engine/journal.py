@@ -18,7 +18,7 @@ import fcntl
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +154,12 @@ def unheard(directory: Path, alive: Collection[int]) -> Iterator[list[Settled]]:
     must be in the database before others take over their claims, or what was answered would be sent again. A page is
     wiped when the caller comes back for the next: whoever wrote it finds when it goes on that all is settled."""
     for path in _silent(directory, alive):
-        entries, size = list(_read(path)), path.stat().st_size
-        yield entries
-        if path.stat().st_size == size:
-            os.truncate(path, 0)
+        # It may go meanwhile: when its writer is gone altogether, somebody else takes it for an orphan.
+        with suppress(FileNotFoundError):
+            size = path.stat().st_size
+            yield list(_read(path))
+            if path.stat().st_size == size:
+                os.truncate(path, 0)
 
 
 def _silent(directory: Path, alive: Collection[int]) -> Iterator[Path]:

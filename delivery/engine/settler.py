@@ -126,7 +126,7 @@ class Settler:
             await asyncio.sleep(ORPHAN_SECONDS)
             try:
                 await self.call(lambda: replay(self.tally))
-            except DatabaseError as error:
+            except (DatabaseError, OSError) as error:
                 log.warning("replay_failed", error=str(error).strip())
                 await self.call(hang_up)
 

@@ -1,0 +1,67 @@
+"""What engines were told and could not write down, found by others on the same machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from delivery.engine import journal
+from delivery.engine.journal import Journal
+from delivery.engine.settle import Settled
+from tests.engine.test_settling import claimed
+from tests.engine.world import delivered
+
+WRITER = 7
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Journal:
+    """One that holds its pages still."""
+    return Journal(tmp_path, WRITER)
+
+
+def told(message_id: int) -> Settled:
+    return delivered(claimed(message_id=message_id, token=1))
+
+
+def unheard(directory: Path, *alive: int) -> list[int]:
+    return [one.claimed.message_id for entries in journal.unheard(directory, set(alive)) for one in entries]
+
+
+def test_the_page_of_a_silent_engine_is_read_once(writer: Journal, tmp_path: Path) -> None:
+    writer.append(told(1))
+    writer.append(told(2))
+    assert journal.anything_left(tmp_path, set())
+    assert unheard(tmp_path) == [1, 2]
+    assert unheard(tmp_path) == []
+    assert not journal.anything_left(tmp_path, set())
+
+
+def test_the_page_of_one_that_is_heard_of_is_its_own(writer: Journal, tmp_path: Path) -> None:
+    writer.append(told(1))
+    assert unheard(tmp_path, WRITER) == []
+    assert not journal.anything_left(tmp_path, {WRITER})
+
+
+def test_one_that_goes_on_loses_nothing(writer: Journal, tmp_path: Path) -> None:
+    one, two = told(1), told(2)
+    writer.append(one)
+    for _entries in journal.unheard(tmp_path, set()):
+        writer.append(two)  # just when its page was read
+    assert unheard(tmp_path) == [1, 2]
+    writer.append(told(3))
+    assert unheard(tmp_path) == [3]
+    writer.done([one, two])
+
+
+def test_a_page_may_go_while_it_is_looked_at(writer: Journal, tmp_path: Path) -> None:
+    writer.append(told(1))
+    for _entries in journal.unheard(tmp_path, set()):
+        next(tmp_path.glob("*.journal")).unlink()
+    assert unheard(tmp_path) == []
+
+
+def test_nothing_is_read_where_there_is_no_journal(tmp_path: Path) -> None:
+    assert unheard(tmp_path / "nowhere") == []
+    assert not journal.anything_left(tmp_path / "nowhere", set())
