@@ -292,13 +292,16 @@ def _put_back(export: Export) -> None:
             return
 
 
-def forget(_address: str) -> Iterator[Forgotten]:
-    """Nobody looks into finished files for a person: all of them go."""
+def forget(address: str) -> Iterator[Forgotten]:
+    """Nobody looks into finished files for a person: all of them go. So does what was asked for about this person,
+    whose address stands in its filters; who makes it just now stops."""
     files = Export.objects.filter(state=State.DONE)
     for export in files:
         # On commit: a dry run deletes nothing.
         transaction.on_commit(partial(storage.remove, export.file))
     yield Forgotten("Offline data", files.update(state=State.EXPIRED, file=""), "(files deleted)")
+    named = Q(filters__icontains=address.strip()) | Q(params__icontains=address.strip())
+    yield Forgotten("Exports of this address", Export.objects.filter(named).delete()[0], "(deleted)")
 
 
 def tidy(*, now: dt.datetime) -> int:

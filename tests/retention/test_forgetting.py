@@ -12,9 +12,11 @@ from django.utils import timezone
 from delivery.callbacks.outbox import Happened
 from delivery.models import Attempt, CallbackEvent, Happening, Message, RecipientGroup
 from delivery.services import callbacks
+from exports.models import Export
 from suppression.models import Entry
 from tests.callbacks.conftest import happen
 from tests.engine.world import group_of
+from tests.exports.files import ask
 from tests.factories.sending import attempt, message
 from tracking.models import Event, FeedbackMail
 
@@ -102,3 +104,10 @@ def test_an_unknown_address_and_nonsense_are_said() -> None:
     assert "Nothing is kept" in forget("nobody@example.org")
     with pytest.raises(CommandError, match="There is no @"):
         forget("nonsense")
+
+
+def test_what_was_exported_of_the_address_goes_with_its_filters(known: Message) -> None:
+    ask("messages", recipient=known.recipient)
+    others = ask("messages", recipient="bob@example.org")
+    forget()
+    assert [export.pk for export in Export.objects.all()] == [others.pk]
