@@ -26,7 +26,7 @@ GRACE_SECONDS = CLAIM_SECONDS / 6
 # No MAIL FROM in the last part of a claim: the conversation must end, and be settled, before it does.
 MARGIN_SECONDS = CLAIM_SECONDS / 6
 # Groups looked at in one pass: bounds the pass, not the work; the next pass goes on.
-GROUPS_PER_PASS = 500
+GROUPS_PER_PASS = 200
 
 
 @dataclass(slots=True)

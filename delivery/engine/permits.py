@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import structlog
@@ -27,6 +27,9 @@ log = structlog.get_logger()
 # lease ends.
 FRESH_SECONDS = 1.0
 RENEW_SECONDS = shares.SHARE_LEASE_SECONDS / 3
+
+GROUPS_KEPT = 5_000
+FORGET_SECONDS = 60.0
 
 
 @dataclass
@@ -58,6 +61,21 @@ class Permits:
         self._apply(groups)
         now = time.monotonic()
         return [group for group in groups if any(self.known[group, ip].valid(now) for ip in self.ips)]
+
+    def forget(self, *, but_for: Collection[int]) -> None:
+        """Groups that nothing has been wanted of for a while, once there are many: each receiving domain is one of its
+        own until it is resolved, and a task may go to a million of them."""
+        if len(self._fresh_at) < GROUPS_KEPT:
+            return
+        before = time.monotonic() - FORGET_SECONDS
+        opened = {group for (group, _ip), permit in self.known.items() if permit.open}
+        kept = {group for group, at in self._fresh_at.items() if at > before or group in opened or group in but_for}
+        self.known = {key: permit for key, permit in self.known.items() if key[0] in kept}
+        self._states = {key: state for key, state in self._states.items() if key[0] in kept}
+        self._stopped = {key: until for key, until in self._stopped.items() if key[0] in kept}
+        for by_group in (self._shares, self._narrowed, self._limits, self._fresh_at, self._turns):
+            for group in by_group.keys() - kept:
+                by_group.pop(group, None)
 
     def stand_by(self, groups: list[int]) -> bool:
         """Whether others hold all of one of these groups, and may give some of it up at any moment."""

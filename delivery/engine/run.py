@@ -158,19 +158,20 @@ class Engine:
             self._token = 0
         self._look_at = now + FRESH_SECONDS
         if not room:
-            self.permits.refresh([group for group, n in list(self.in_hand.items()) if n], workers=self.workers)
+            self.permits.refresh(list(self.in_hand), workers=self.workers)
             return []
         waiting = claim.groups_with_mail(self._looked_at)
         self._looked_at = waiting[-1] if len(waiting) == claim.GROUPS_PER_PASS else 0
         # What is on its way keeps its permits, too. (A list first: the loop adds to it meanwhile.)
-        busy = [group for group, count in list(self.in_hand.items()) if count and group not in waiting]
+        busy = [group for group in list(self.in_hand) if group not in waiting]
         free = set(self.permits.refresh(waiting + busy, workers=self.workers)) & set(waiting)
         self._standing_by = self.permits.stand_by(waiting)
         wanted = {group: self.permits.room(group) - self.in_hand[group] for group in free}
         wanted = {group: number for group, number in wanted.items() if number > 0}
         if not wanted:
             return []
-        each = max(20, room // len(wanted))
+        # Some have less than their part; yet each row that is looked at and not taken costs as much as one that is.
+        each = max(4, 2 * room // len(wanted))
         self._token = claim.new_token()
         self.settler.claimed(self._token)
         batch = claim.claim(
@@ -191,6 +192,7 @@ class Engine:
         soon = time.monotonic() + 2 * BEAT_SECONDS
         on_the_wire = [one for lane in list(self.lanes.values()) for one in list(lane.on_the_wire.values())]
         claim.extend([one for one in on_the_wire if one.safe_until < soon])
+        self.permits.forget(but_for=list(self.in_hand))
         self._beat_at = time.monotonic() + BEAT_SECONDS
 
     def _set_aside(self, settled: Settled) -> None:
@@ -235,7 +237,7 @@ class Engine:
             return
         for one in rest:
             # A domain just resolved: from now on its mail counts for its real group.
-            self.in_hand[one.limit_group_id] -= 1
+            self._out_of_hand(one)
             self.in_hand[way.limit_group_id] += 1
             one.limit_group_id = way.limit_group_id
         if not any((way.limit_group_id, ip) in self.permits.known for ip in self.permits.ips):
@@ -336,8 +338,13 @@ class Engine:
     def _settled(self, batch: Sequence[Settled]) -> None:
         self.in_flight -= len(batch)
         for one in batch:
-            self.in_hand[one.claimed.limit_group_id] -= 1
+            self._out_of_hand(one.claimed)
         self.room.set()
+
+    def _out_of_hand(self, one: Claimed) -> None:
+        self.in_hand[one.limit_group_id] -= 1
+        if not self.in_hand[one.limit_group_id]:
+            del self.in_hand[one.limit_group_id]
 
     # --- ending
 
