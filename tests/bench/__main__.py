@@ -22,11 +22,10 @@ USUAL = (
     "older",
     "tracking",
     "pages",
-    "statistics",
     "feedback",
 )
 # Where time goes, and proofs: only when they are asked for.
-PARTS = (*USUAL, "profile", "returns", "kills", "lists", "exports")
+PARTS = (*USUAL, "profile", "statistics", "returns", "kills", "lists", "exports")
 
 
 def main() -> None:

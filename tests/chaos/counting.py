@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 import time
 from collections import Counter
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from django.utils import timezone
 
 from delivery.models import Message, Task
 from delivery.models.status import FINAL
 from delivery.simulator import record, tally
+from tracking.statistics import recount
 
 _BEGUN = time.monotonic()
 
@@ -25,7 +28,7 @@ def say(text: str) -> None:
 
 def figures(task: Task, wanted: int, accepted: Path) -> dict[str, int]:
     """Of a task to `wanted` people who all take mail: rows requested and final, people whom nothing reached (by our
-    rows or by the record), and mails that came once too often."""
+    rows or by the record), and mails that came once too often; and how far the statistics are off."""
     rows = dict(Message.objects.filter(task=task).values_list("recipient", "status"))
     mails = Counter(one.recipient for one in record.read(accepted) if one.recipient in rows)
     delivered = {recipient for recipient, status in rows.items() if status == "delivered"}
@@ -34,7 +37,14 @@ def figures(task: Task, wanted: int, accepted: Path) -> dict[str, int]:
         "final": sum(status in FINAL for status in rows.values()),
         "missing": len(delivered - mails.keys()) + wanted - len(delivered),
         "doubled": sum(count - 1 for count in mails.values()),
+        "miscounted": miscounted(),
     }
+
+
+def miscounted() -> int:
+    """Sums of the statistics that are not what the rows say."""
+    now = timezone.now()
+    return sum(len(hour.differences) for hour in recount.recount(now - dt.timedelta(days=1), now))
 
 
 def open_connections(processes: Iterable[psutil.Process], port: int) -> int:
@@ -64,5 +74,5 @@ def by_client(log: Path, domain: str) -> dict[str, int]:
 
 
 def sound(line: dict[str, Any]) -> bool:
-    """Whether everybody was served."""
-    return bool(line["missing"] == 0 and line["final"] == line["requested"] > 0)
+    """Whether everybody was served, and counted."""
+    return bool(line["missing"] == line["miscounted"] == 0 and line["final"] == line["requested"] > 0)

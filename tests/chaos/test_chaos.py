@@ -22,5 +22,6 @@ def test_whatever_is_killed_nobody_is_missed_and_only_what_was_on_the_wire_comes
     )
     figures = json.loads(result.stdout.splitlines()[-1])
     assert (figures["requested"], figures["final"], figures["missing"]) == (1500, 1500, 0), result.stderr
+    assert figures["miscounted"] == 0
     assert figures["kills"] >= 1
     assert figures["doubled"] <= figures["in_flight_at_kills"]
