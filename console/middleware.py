@@ -90,6 +90,8 @@ class BarePages:
         response: HttpResponse = match.func(request, *match.args, **match.kwargs)
         # As CommonMiddleware does: without it the server would send the body in chunks.
         response.headers.setdefault("Content-Length", str(len(response.content)))
+        if request.method == "HEAD":
+            response.content = b""
         return response
 
 

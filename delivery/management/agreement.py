@@ -10,6 +10,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from delivery.management import readings
 from delivery.models import Delta, Message, Status, Task
 from delivery.services import rollup, statistics
 from delivery.services.statistics import Figures
@@ -32,10 +33,11 @@ class Marks:
     accepted: int
     refused: int
     returned: int
+    visits: int
 
     @classmethod
     def now(cls, directory: Path) -> Marks:
-        names = (record.ACCEPTED, record.REFUSED, record.RETURNED)
+        names = (record.ACCEPTED, record.REFUSED, record.RETURNED, record.VISITS)
         return cls(*(record.position(directory / name) for name in names))
 
 
@@ -50,6 +52,8 @@ class Agreement:
     returned: Counter[str] = field(default_factory=Counter)
     # What the statistics must have grown by, by their columns.
     figures: dict[str, int] = field(default_factory=dict)
+    # How many mails people opened and clicked, and machines opened.
+    seen: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
 
@@ -109,6 +113,11 @@ def compare(task: Task, domain: str, directory: Path, run: str, since: Marks) ->
         "bounced": len((taken.keys() | refused) - delivered),
         **{column: found.returned[kind] for kind, column in COLUMNS.items()},
     }
+    visits = [one for one in record.read_visits(directory / record.VISITS, since.visits) if run in one.recipient]
+    reading = readings.compare(task, visits, [one for one in taken if readings.looks(_behaviour(one, domain), one)])
+    found.seen = reading.seen
+    found.figures |= reading.figures
+    found.differences += reading.differences
     return found
 
 
@@ -121,20 +130,26 @@ def figures() -> dict[str, int]:
         time.sleep(0.1)
         rollup.fold(now=timezone.now())
     whole = Figures.sum(each for _key, each in statistics.by(statistics.summary(), "key"))
-    names = ("requested", "delivered", "rejected", *COLUMNS.values())
+    names = ("requested", "delivered", "rejected", *COLUMNS.values(), *readings.COLUMNS)
     return {
         **{name: whole.count(name) for name in names},
         "bounced": sum(whole.count(name) for name in statistics.FAILED),
     }
 
 
-def figures_differ(found: Agreement, before: dict[str, int], after: dict[str, int]) -> list[str]:
-    """Where the statistics did not grow by what the simulator did."""
-    return [
-        f"The overview has {after[name] - before[name]} {name}, and the simulator {wanted}"
-        for name, wanted in found.figures.items()
-        if after[name] - before[name] != wanted
-    ]
+def figures_differ(found: Agreement, before: dict[str, int]) -> list[str]:
+    """Where the statistics did not grow by what the simulator did. The last opens and clicks may be on their way."""
+    give_up = time.monotonic() + FOLD_SECONDS
+    while True:
+        after = figures()
+        differences = [
+            f"The overview has {after[name] - before[name]} {name}, and the simulator {wanted}"
+            for name, wanted in found.figures.items()
+            if after[name] - before[name] != wanted
+        ]
+        if not differences or time.monotonic() > give_up:
+            return differences
+        time.sleep(0.3)
 
 
 def _lists(back: dict[str, record.Given]) -> list[str]:

@@ -10,6 +10,8 @@ smtp.py        the SMTP server: a plain asyncio protocol, and a stern reader of 
 post.py        what all connections share
 letters.py     the mails that come back from an address, as servers in the world write them: pure
 returns.py     bringing them back, by SMTP and HTTP
+habits.py      who does what with a mail that has arrived: one table, pure
+readers.py     opening mail and following its links, by HTTP
 message.py     a mail as it came over the wire: pure
 tls.py         a self-made certificate, when STARTTLS is asked for
 zone.py        the DNS zone: built-in names, and those published in `zone.json`

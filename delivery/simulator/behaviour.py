@@ -53,6 +53,11 @@ class Behaviour:
     feedback: Feedback = ""  # what comes back after the 250
     returned: Answer | None = None  # why, where a bounce mail comes back
 
+    @property
+    def keeps(self) -> bool:
+        """The mail that it takes stays in the mailbox, where somebody may look at it."""
+        return self.ends[0] == "delivered" and not self.phase.startswith("drop")
+
     def address(self, domain: str) -> str:
         return f"{self.local}@{domain}"
 
@@ -228,6 +233,13 @@ class Mailboxes:
         """The behaviour of an address from which something comes back once it has accepted a mail."""
         behaviour = self._behaviour(recipient)
         return behaviour if behaviour is not None and behaviour.feedback else None
+
+    def is_read(self, recipient: str) -> bool:
+        """Whether somebody may look at what this address of the simulator's own has accepted."""
+        if recipient.rpartition("@")[2].lower() != self.domain:
+            return False
+        behaviour = self._behaviour(recipient)
+        return behaviour is not None and behaviour.keeps
 
     def _behaviour(self, recipient: str) -> Behaviour | None:
         local, _at, domain = recipient.rpartition("@")

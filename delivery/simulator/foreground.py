@@ -22,6 +22,7 @@ def add_arguments(
     smtp_port: int = 0,
     dns_port: int = 0,
     feedback_port: int = 0,
+    readers: bool = False,
 ) -> None:
     """The options of both commands, with their defaults."""
     parser.add_argument("--dir", type=Path, default=directory, required=directory is None, help="where its files are")
@@ -31,6 +32,12 @@ def add_arguments(
     parser.add_argument("--dns-port", type=int, default=dns_port, help="UDP and TCP; 0: any free port")
     parser.add_argument(
         "--feedback-port", type=int, default=feedback_port, help="where bounce mails are brought; 0: nowhere"
+    )
+    parser.add_argument(
+        "--readers",
+        action=argparse.BooleanOptionalAction,
+        default=readers,
+        help="people and machines who open and click, as their addresses' labels decide",
     )
     parser.add_argument("--keep", action="store_true", help="keep each mail whole under DIR/mail")
     parser.add_argument("--tls", action="store_true", help="offer STARTTLS with a certificate of its own")
@@ -51,6 +58,7 @@ def run(
     latency_ms: float = 0.0,
     limits: str = "",
     feedback_port: int = 0,
+    readers: bool = False,
     until_eof: bool = False,
     out: TextIO = sys.stdout,
 ) -> None:
@@ -66,6 +74,7 @@ def run(
         latency=latency_ms / 1000,
         limits=parse_limits(limits) if limits else None,
         feedback_port=feedback_port,
+        readers=readers,
     )
     asyncio.run(_live(simulator, until_eof, out))
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from delivery.simulator.behaviour import Mailboxes
 from delivery.simulator.letters import RETURNED_BYTES, Returned
 from delivery.simulator.moods import Mood
+from delivery.simulator.readers import Readers
 from delivery.simulator.record import Recorder
 from delivery.simulator.returns import Returns
 from delivery.simulator.tally import Tally
@@ -47,6 +48,7 @@ class Post:
     options: Options
     tally: Tally
     returns: Returns
+    readers: Readers
     sessions: set[Connection] = field(default_factory=set)
     # One buffer for all connections of a loop: what is read is copied out before the loop reads again, and a fresh one
     # for each reading would take longer than the reading.
@@ -69,6 +71,8 @@ class Post:
             beginning = mail[:RETURNED_BYTES]
             of = Returned(recipient, sender, beginning, queue_id, self.options.name, time.time())
             self.returns.put(behaviour, of)
+        if self.mailboxes.is_read(recipient):
+            self.readers.put(recipient, mail)
 
     def close_idle(self, now: float) -> None:
         """Close what has been silent for too long; `now` is the loop's time."""

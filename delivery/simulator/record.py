@@ -3,7 +3,8 @@
 Append-only files in the simulator's directory: `accepted.log` and `refused.log` (deferrals stand there too), one line
 for each recipient, its fields separated by tabs. A line is handed to the kernel before the reply is sent, so it
 outlives the process, and a 250 that a client has read is always on record. `returned.log` has a line for everything
-that came back from an address afterwards, or could not be brought.
+that came back from an address afterwards, or could not be brought; `visits.log` one for each time that somebody opened
+a mail or followed a link.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from delivery.simulator.tally import PEAKS
 ACCEPTED = "accepted.log"
 REFUSED = "refused.log"
 RETURNED = "returned.log"
+VISITS = "visits.log"
 MAIL = "mail"  # directory of mails kept whole
 UNSAID = " (not said: hung up after the final dot)"  # ends the reply of an acceptance that the client never heard
 ROTATE_BYTES = 200 * 2**20
 _FIELDS = 10
 _GIVEN_FIELDS = 8
+_VISIT_FIELDS = 9
 _CONTROLS = dict.fromkeys((*range(32), 127, 0x85, 0x2028, 0x2029))
 
 Outcome = Literal["accepted", "deferred", "refused"]
@@ -84,6 +87,31 @@ class Given:
         return "\t".join([f"{self.time:.6f}", *map(clean, texts)])
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request that a recipient, or a machine in its place, made for something in a mail."""
+
+    time: float  # wall clock, seconds
+    outcome: str  # given or failed
+    habit: str  # one of habits.HABITS
+    kind: str  # open or click
+    step: str  # "2/4": the second of four
+    recipient: str
+    message_id: str  # of the mail, with its brackets
+    url: str
+    reply: str  # the status line, or why there was none
+
+    @property
+    def last(self) -> bool:
+        """Nothing more comes of this recipient."""
+        number, _slash, steps = self.step.partition("/")
+        return number == steps
+
+    def line(self) -> str:
+        texts = (self.outcome, self.habit, self.kind, self.step, self.recipient, self.message_id, self.url, self.reply)
+        return "\t".join([f"{self.time:.6f}", *map(clean, texts)])
+
+
 def clean(text: str) -> str:
     """`text` without control characters and line ends of any kind: it must not end a field or a line."""
     # isprintable is the quick way out: nearly every address and reply passes.
@@ -103,6 +131,7 @@ class Recorder:
         self._refused = _open(directory / REFUSED, rotate)
         self._peaks = _open(directory / PEAKS, rotate)
         self._returned = _open(directory / RETURNED, rotate)
+        self._visits = _open(directory / VISITS, rotate)
 
     def write(self, accepted: list[str], refused: list[str]) -> None:
         """Append lines (without their ends). Raises OSError where the disk does not take them."""
@@ -119,6 +148,10 @@ class Recorder:
         """Append lines of what came back."""
         _append(self._returned, lines)
 
+    def write_visits(self, lines: list[str]) -> None:
+        """Append lines of who opened and clicked."""
+        _append(self._visits, lines)
+
     def keep(self, queue_id: str, mail: bytes) -> None:
         """Keep a mail whole as `mail/QUEUE_ID.eml`, complete or not at all."""
         folder = self.directory / MAIL
@@ -132,6 +165,7 @@ class Recorder:
         os.close(self._refused)
         os.close(self._peaks)
         os.close(self._returned)
+        os.close(self._visits)
 
 
 def _open(path: Path, rotate: int) -> int:
@@ -189,6 +223,13 @@ def read_returned(path: Path, since: int = 0) -> Iterator[Given]:
     for fields in _rows(path, since):
         if len(fields) == _GIVEN_FIELDS and fields[1] in ("given", "failed"):
             yield Given(float(fields[0]), *fields[1:])
+
+
+def read_visits(path: Path, since: int = 0) -> Iterator[Visit]:
+    """Who opened and clicked, oldest first, as `read`."""
+    for fields in _rows(path, since):
+        if len(fields) == _VISIT_FIELDS and fields[1] in ("given", "failed"):
+            yield Visit(float(fields[0]), *fields[1:])
 
 
 def _rows(path: Path, since: int) -> Iterator[list[str]]:

@@ -21,6 +21,7 @@ from delivery.simulator.behaviour import Mailboxes
 from delivery.simulator.dns import TCP, UDP, Answerer
 from delivery.simulator.moods import MOODS, with_limits
 from delivery.simulator.post import Options, Post
+from delivery.simulator.readers import Readers
 from delivery.simulator.returns import DELAY_SECONDS, Returns
 from delivery.simulator.smtp import Session
 from delivery.simulator.tls import server_context
@@ -56,6 +57,8 @@ class Simulator:
         limits: tuple[int, int] | None = None,
         feedback_port: int = 0,
         feedback_delay: float = DELAY_SECONDS,
+        readers: bool = False,
+        reading_pace: float = 1.0,
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"The simulator listens on loopback addresses only, not on {host!r}.")
@@ -63,6 +66,7 @@ class Simulator:
         self.host = host
         self.smtp_port = smtp_port
         self.feedback_port, self.feedback_delay = feedback_port, feedback_delay
+        self.readers, self.reading_pace = readers, reading_pace
         self.dns_port = dns_port
         moods = [mood for mood in (with_limits(MOODS, *limits) if limits else MOODS) if _is_there(mood.host)]
         self.zone = Zone(domain, directory, host, {mood.domain: mood.host for mood in moods})
@@ -111,6 +115,14 @@ class Simulator:
         return list(record.read_returned(self.returned_log, since))
 
     @property
+    def visits_log(self) -> Path:
+        return self.directory / record.VISITS
+
+    def visits(self, since: int = 0) -> list[record.Visit]:
+        """The record of who opened and clicked from a mark on."""
+        return list(record.read_visits(self.visits_log, since))
+
+    @property
     def peaks(self) -> dict[tuple[str, str], tally.Peak]:
         """The most that each client IP did to each group, since the start."""
         return self.post.tally.peaks()
@@ -131,7 +143,8 @@ class Simulator:
         loop = asyncio.get_running_loop()
         recorder = record.Recorder(self.directory)
         returns = Returns(self.zone, self.feedback_port, recorder.write_returned, delay=self.feedback_delay)
-        self.post = Post(self.mailboxes, recorder, self.options, tally.Tally(recorder.write_peaks), returns)
+        readers = Readers(recorder.write_visits, pace=self.reading_pace)
+        self.post = Post(self.mailboxes, recorder, self.options, tally.Tally(recorder.write_peaks), returns, readers)
         try:
             await self._start_dns(loop)
             try:
@@ -144,6 +157,8 @@ class Simulator:
             self.post.recorder.close()
             raise
         self.post.returns.start()
+        if self.readers:
+            self.post.readers.start()
         self._sweeper = loop.create_task(self._sweep())
 
     async def _start_smtp(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -190,6 +205,7 @@ class Simulator:
         self._udp.close()
         self.post.close()
         await self.post.returns.stop()
+        await self.post.readers.stop()
         for connection in tuple(self._dns_connections):
             connection.close()
         await asyncio.gather(self._sweeper, return_exceptions=True)

@@ -34,6 +34,13 @@ def test_its_answers_are_as_safe_as_any(db: None, client: Client) -> None:
         assert not answer.cookies
 
 
+def test_a_head_gets_the_headers_alone(db: None, client: Client) -> None:
+    path = send().open
+    whole, head = client.get(path), client.head(path)
+    assert head.content == b""
+    assert head["Content-Length"] == whole["Content-Length"] == str(len(whole.content))
+
+
 def test_what_only_looks_like_one_goes_the_usual_way(client: Client, db: None) -> None:
     for path in ("/o/", "/o/a/b.gif", "/c", "/ox/y.gif"):
         assert client.get(path).status_code in (301, 302, 404)

@@ -221,7 +221,7 @@ class Command(BaseCommand):
         self.say(f"Sending to {group.size:,} recipients of the simulator …")
         counts = self.watch(task, group.size, supervisor)
         seconds = time.monotonic() - started
-        self.say("Waiting for what comes back: bounce mails, complaints, replies, unsubscriptions …")
+        self.say("Waiting for what comes back: bounce mails, complaints, replies, unsubscriptions, opens and clicks …")
         found = settle_down(
             task,
             settings.SIMULATOR_DOMAIN,
@@ -231,7 +231,7 @@ class Command(BaseCommand):
             seconds=RETURN_SECONDS,
             over=lambda: supervisor.stopping,
         )
-        found.differences += figures_differ(found, before, figures())
+        found.differences += figures_differ(found, before)
         counts = tasks.counts_of([task.pk])[task.pk]
         outcome: Counter[tuple[str, str]] = Counter(
             Message.objects.filter(task_id=task.pk).values_list("status", "reason")
@@ -293,7 +293,9 @@ class Command(BaseCommand):
         """What came back, and whether the simulator's record says the same as our rows."""
         if found.returned:
             kinds = ", ".join(f"{count:,} {KINDS[kind]}" for kind, count in found.returned.most_common())
-            self.say(f"Came back: {kinds}.\n")
+            self.say(f"Came back: {kinds}.")
+        if any(found.seen.values()):
+            self.say(", ".join(f"{count:,} {what}" for what, count in found.seen.items()).capitalize() + ".\n")
         if found.differences:
             self.say(f"The simulator's record DISAGREES in {len(found.differences)} places:")
             for text in found.differences[:10]:

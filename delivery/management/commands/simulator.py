@@ -23,11 +23,12 @@ class Command(BaseCommand):
             smtp_port=settings.SIMULATOR_SMTP_PORT,
             dns_port=settings.SIMULATOR_DNS_PORT,
             feedback_port=settings.FEEDBACK_PORT,
+            readers=True,
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = ("dir", "domain", "host", "smtp_port", "dns_port", "feedback_port")
-        more = ("keep", "tls", "latency_ms", "limits", "until_eof")
+        more = ("readers", "keep", "tls", "latency_ms", "limits", "until_eof")
         try:
             foreground.run(**{name: options[name] for name in (*names, *more)})
         except (ValueError, OSError) as error:
