@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -46,6 +47,8 @@ def main() -> None:
 
     django.setup()
     good = True
+    # Whoever is told to end leaves nothing running.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     try:
         for line, fine in run(options):
             print(json.dumps(line), flush=True)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -170,8 +171,8 @@ class Ground:
         return dict(found)
 
     def stop(self) -> None:
-        for machine in self.machines:
-            machine.stop()
+        with ThreadPoolExecutor() as side_by_side:
+            list(side_by_side.map(Machine.stop, self.machines))
 
 
 def _group(name: str, domains: dict[str, int]) -> RecipientGroup:

@@ -28,7 +28,7 @@ from tests.engine.world import deliver, fates, group_of, started, taken
 from tests.factories.delivery import AddressFactory
 from tests.factories.sending import new_task
 
-SHORT = {"CLAIM_SECONDS": 6, "LEASE_SECONDS": 1.5}
+SHORT = {"CLAIM_SECONDS": 4, "LEASE_SECONDS": 1.5}
 
 
 def until(true: Callable[[], Any], seconds: float = 60) -> None:
