@@ -77,7 +77,7 @@ class Engine:
         # Mails in hand by limit group.
         self.in_hand: Counter[int] = Counter()
         self.pausing: set[asyncio.Task[None]] = set()
-        self.settler = Settler(self.worker, self._settled)
+        self.settler = Settler(self.worker, self._settled, lambda: self.in_flight)
         self.in_flight = 0
         self.load = Load(BYTES_IN_FLIGHT)
         self.stopping = False

@@ -43,11 +43,12 @@ class Report:
 
 class Settler:
     """Of one engine: a queue, a journal, and one thread with a database connection. `done` is told which messages
-    are out of hand."""
+    are out of hand; `in_hand` says how many are in it."""
 
-    def __init__(self, worker: int, done: Callable[[Sequence[Settled]], None]) -> None:
+    def __init__(self, worker: int, done: Callable[[Sequence[Settled]], None], in_hand: Callable[[], int]) -> None:
         self.worker = worker
         self.done = done
+        self.in_hand = in_hand
         self.pool = ThreadPoolExecutor(1, "settle")
         self._results: list[Settled] = []
         self._some, self._many, self._none_left = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -78,7 +79,8 @@ class Settler:
         self._unsettled += 1
         self._none_left.clear()
         self._some.set()
-        if len(self._results) >= SETTLE_AT_ONCE:
+        # Where nothing else is in hand, nothing else will come to join it.
+        if len(self._results) >= SETTLE_AT_ONCE or self._unsettled >= self.in_hand():
             self._many.set()
 
     def claimed(self, token: int) -> None:
