@@ -70,7 +70,7 @@ class Part:
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
         self.started = time.monotonic()
 
@@ -104,7 +104,7 @@ class Part:
             time.sleep(0.02)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux: when the supervisor is killed, its parts are told to end, so that the next start finds free ports."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 

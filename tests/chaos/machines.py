@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import connection
 
 from console import heartbeat
+from console.supervisor import die_with_parent
 from delivery.models import Flow, LimitGroup, RecipientGroup, Share, Task, Waiting, Worker
 from delivery.models.status import FINAL
 from delivery.services import tasks
@@ -67,6 +68,7 @@ class Machine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
 
     def ready(self) -> bool:
