@@ -88,7 +88,7 @@ def _fill(sender_domain: int, users: list[int], domains: list[int], template: in
                 FROM generate_series(0, %(days)s - 1) d, generate_series(0, %(campaigns)s - 1) c,
                      generate_series(1, %(a_campaign)s) m
             ) mail
-            GROUP BY domain, at, api_user, template, label
+            GROUP BY domain, at, api_user, template, label ORDER BY at, domain
             """,
             cells,
         )
@@ -110,7 +110,7 @@ def _derived(table: str, key: tuple[str, ...], source: str) -> str:
     sums = ", ".join(f"sum({name})" for name in COLUMNS)
     return (
         f"INSERT INTO {table} ({', '.join(key + COLUMNS)}) SELECT {', '.join(key)}, {sums} FROM {source} "
-        f"GROUP BY {', '.join(key)}"
+        f"GROUP BY {', '.join(key)} ORDER BY at, {key[0]}"
     )
 
 
