@@ -57,16 +57,20 @@ def midnight(account: Account, now: dt.datetime, days: int) -> dt.datetime:
 
 
 def figures(look: Look, account: Account, days: int) -> dict[str, Any]:
-    """KPIs and charts. One query."""
-    since = midnight(account, look.now, days)
-    tomorrow = midnight(account, look.now, 0)
-    found = statistics.by_quarter(statistics.between(statistics.summary(), since, tomorrow))
+    """KPIs and charts. Two queries."""
+    day = dt.timedelta(days=1)
     here = look.now.astimezone(account.zone).replace(tzinfo=None)
     today = dt.datetime.combine(here.date(), dt.time())
-    day = dt.timedelta(days=1)
-    by_day = [each for _at, each in statistics.steps(found, today - (days - 1) * day, today + day, account.zone)]
-    by_hour = statistics.steps(found, today, today + day, account.zone, hours=True)
-    yesterday = statistics.steps(found, today - day, today, account.zone, hours=True)
+
+    def since(days: int, *, hours: bool = False) -> list[tuple[dt.datetime, Figures]]:
+        rows = statistics.between(
+            statistics.summary(), midnight(account, look.now, days), midnight(account, look.now, 0)
+        )
+        return statistics.steps(rows, today - (days - 1) * day, today + day, account.zone, hours=hours)
+
+    by_day = [each for _at, each in since(days)]
+    by_hour = since(2, hours=True)
+    yesterday, by_hour = by_hour[:24], by_hour[24:]
     return {"kpis": _kpis(look, by_day), "by_hour": _charts(here, by_hour, yesterday), "days": days}
 
 

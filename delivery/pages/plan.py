@@ -121,8 +121,8 @@ def paid_by_day(zone: zoneinfo.ZoneInfo, *, now: dt.datetime) -> list[tuple[dt.d
     """The last days, today first, each with how much of the mail requested on it was worth its credit; counted also
     while credits are unlimited."""
     window = Window.days(PAID_DAYS, zone, now)
-    quarters = statistics.by_quarter(statistics.between(statistics.summary(), window.start, window.end), ["paid"])
-    days = statistics.steps(quarters, window.first, window.last, zone)
+    rows = statistics.between(statistics.summary(), window.start, window.end)
+    days = statistics.steps(rows, window.first, window.last, zone, columns=["paid"])
     return [(day.date(), figures.count("paid")) for day, figures in reversed(days)]
 
 

@@ -1,14 +1,15 @@
-"""Asking the statistics: sums by quarter-hour, day or hour of the account's clock, and the rates made of them."""
+"""Asking the statistics: sums by day or hour of the account's clock, and the rates made of them."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet, Sum
+from django.db.models.functions import Trunc
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -120,14 +121,8 @@ def between(rows: Rows, start: dt.datetime, end: dt.datetime) -> Rows:
     return rows.filter(at__gte=start, at__lt=end)
 
 
-def by_quarter(rows: Rows, columns: Sequence[str] = COLUMNS) -> dict[dt.datetime, Figures]:
-    """Quarter-hour → sums. One query."""
-    return dict(by(rows, "at", columns))
-
-
 def by(rows: Rows, field: str, columns: Sequence[str] = COLUMNS) -> list[tuple[Any, Figures]]:
-    """(value of the field, sums of these columns; the others are 0). One query; at most 2,880 rows of 30 days when
-    the field is `at`."""
+    """(value of the field, sums of these columns; the others are 0). One query."""
     summed = rows.order_by().values_list(field).annotate(*(Sum(name, default=0) for name in columns))
     places = [_PLACES[name] for name in columns]
     found = []
@@ -140,35 +135,30 @@ def by(rows: Rows, field: str, columns: Sequence[str] = COLUMNS) -> list[tuple[A
 
 
 def steps(
-    quarters: Mapping[dt.datetime, Figures],
+    rows: Rows,
     first: dt.datetime,
     last: dt.datetime,
     zone: ZoneInfo,
     *,
     hours: bool = False,
+    columns: Sequence[str] = COLUMNS,
 ) -> list[tuple[dt.datetime, Figures]]:
-    """Days, or hours, from `first` up to `last` (of the zone's clock, naive), each with its sums; none is left out.
+    """Days, or hours, from `first` up to `last` (of the zone's clock, naive), each with the sums of these rows, which
+    are of that period; none is left out. One query.
 
     An hour that the clock shows twice is one hour; one that it leaves out is there, and empty.
     """
-    step = dt.timedelta(hours=1) if hours else dt.timedelta(days=1)
-    floor: Callable[[dt.datetime], dt.datetime] = _hour if hours else _day
+    kind, step = ("hour", dt.timedelta(hours=1)) if hours else ("day", dt.timedelta(days=1))
+    stepped = rows.annotate(step=Trunc("at", kind, tzinfo=zone))
     found: dict[dt.datetime, Figures] = {}
-    for at, figures in quarters.items():
-        found.setdefault(floor(at.astimezone(zone).replace(tzinfo=None, fold=0)), Figures()).add(figures)
-    made, begin = [], floor(first)
+    for begin, figures in by(stepped, "step", columns):
+        found.setdefault(begin.replace(tzinfo=None, fold=0), Figures()).add(figures)
+    begin = first.replace(minute=0, second=0, microsecond=0) if hours else dt.datetime.combine(first, dt.time())
+    made = []
     while begin < last:
         made.append((begin, found.get(begin, Figures())))
         begin += step
     return made
-
-
-def _day(moment: dt.datetime) -> dt.datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _hour(moment: dt.datetime) -> dt.datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)

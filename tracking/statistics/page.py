@@ -154,18 +154,14 @@ def _one_dimension(name: str, given: Any) -> tuple[Summary.Dimension, list[objec
     return Summary.Dimension[name.upper()], [given if name == "label" else given.pk]
 
 
-def periods(listing: Listing, columns: Sequence[str], *windows: Window) -> list[Period]:
-    """The figures of each of the windows, which follow on each other. One query."""
-    start, end = min(one.start for one in windows), max(one.end for one in windows)
-    rows = statistics.between(sums(listing), start, end)
-    found = statistics.by_quarter(rows, statistics.behind(columns))
-    made = []
-    for window in windows:
-        within = {at: figures for at, figures in found.items() if window.start <= at < window.end}
-        hours = window.length <= 1
-        steps = statistics.steps(within, window.first, window.last, window.zone, hours=hours)
-        made.append(Period(window, steps, Figures.sum(within.values()), hours))
-    return made
+def period(rows: statistics.Rows, columns: Sequence[str], window: Window) -> Period:
+    """The figures of a window, as far as these columns need them. One query."""
+    within = statistics.between(rows, window.start, window.end)
+    hours = window.length <= 1
+    steps = statistics.steps(
+        within, window.first, window.last, window.zone, hours=hours, columns=statistics.behind(columns)
+    )
+    return Period(window, steps, Figures.sum(figures for _begin, figures in steps), hours)
 
 
 def before(window: Window) -> Window:
@@ -186,7 +182,8 @@ def show(request: HttpRequest, page: StatisticsPage) -> HttpResponse:
         "freshness": statistics.freshness(),
     }
     if listing.valid and listing.window:
-        now, earlier = periods(listing, page.columns, listing.window, before(listing.window))
+        rows = sums(listing)
+        now, earlier = (period(rows, page.columns, each) for each in (listing.window, before(listing.window)))
         if any(now.total.counts):
             context |= {
                 "kpis": [_kpi(now.total, earlier.total, name, rate) for name, rate in page.kpis],
@@ -256,7 +253,7 @@ def download(request: HttpRequest, kind: str, page: StatisticsPage) -> HttpRespo
     listing = asked(request, page)
     if not listing.valid or not listing.window:
         return redirect(f"{reverse(page.name)}?{request.GET.urlencode()}")
-    [now] = periods(listing, page.columns, listing.window)
+    now = period(sums(listing), page.columns, listing.window)
     chips = [chip for chip in listing.chips() if chip.remove]
     head = [_("Hour") if now.hours else _("Day"), *(LABELS[name] for name in page.columns), *(c.label for c in chips)]
     form = "%Y-%m-%d %H:%M" if now.hours else "%Y-%m-%d"
