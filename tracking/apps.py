@@ -13,7 +13,7 @@ class TrackingConfig(AppConfig):
         from console import periodic, supervisor
         from delivery import attention
         from delivery.timeline import timeline_sources
-        from tracking import forgetting, timeline
+        from tracking import checks, forgetting, timeline  # noqa: F401  (registers itself)
         from tracking.feedback import health, supply
 
         timeline_sources.append(timeline.events)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tracking import automatic
+from tracking import automatic, checks
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0"
 GMAIL_FETCH = (
@@ -94,3 +96,19 @@ def test_rules_that_contradict_each_other_are_found_out() -> None:
     text = '[[rule]]\nname = "a"\ntitle = "A"\npattern = "x"\nsample = ["x"]\n'
     again = '[[rule]]\nname = "b"\ntitle = "B"\npattern = "xy"\nsample = ["xy"]\n'
     assert automatic.problems(automatic.read(text + again + text)) == ["a: twice", "b: its sample ends at a: xy"]
+
+
+def test_check_says_what_is_wrong_with_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checks.rules_hold_together(None) == []
+    for text, said in (
+        ('[[rule]]\nname = "a"\ntitle = "A"\npattern = "x"', "a: it has no sample"),
+        ('[[rule]]\nname = "a"\ntitle = "A"\npattern = "("', "unterminated"),
+        ('[[rule]]\ntitle = "A"\npattern = "x"', "lacks 'name'"),
+        ("[[rule", "Expected"),
+    ):
+        path = tmp_path / "automatic.toml"
+        path.write_text(text)
+        monkeypatch.setattr(automatic, "RULES", path)
+        monkeypatch.setattr(automatic, "rules", lambda: automatic.read(automatic.RULES.read_text()))
+        (found,) = checks.rules_hold_together(None)
+        assert said in found.msg

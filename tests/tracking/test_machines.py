@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from typing import Any
 
+import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -163,3 +165,28 @@ def test_only_a_persons_first_open_warms_a_domain_up(db: None) -> None:
     recording.write([hit(sent, 1), hit(sent, 3), hit(sent, 4)])
     day.refresh_from_db()
     assert day.opens == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_burst_that_two_processes_write_at_once_is_seen_whole() -> None:
+    for _round in range(5):
+        sent = delivered()
+        start = threading.Barrier(2)
+
+        def write(half: list[Hit], start: threading.Barrier = start) -> None:
+            try:
+                start.wait()
+                recording.write(half)
+            finally:
+                connection.close()
+
+        clicks = [hit(sent, 10 + n / 10, link) for n, link in enumerate(LINKS)]
+        halves = [clicks[:2], clicks[2:]]
+        threads = [threading.Thread(target=write, args=[half]) for half in halves]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        of_it = Event.objects.filter(message_id=sent.message.pk)
+        assert list(of_it.values_list("automatic", flat=True)) == ["burst"] * 3
+        assert times(sent) == (False, False, False)
