@@ -95,7 +95,7 @@ def test_changes_are_added_up_before_they_are_written() -> None:
     changed.add(of(label="x"), opens=-1)
     changed.write()
     ten = dt.datetime(2026, 11, 21, 10, tzinfo=dt.UTC)
-    assert list(Delta.objects.order_by("id").values_list("at", "opens", "clicks")) == [
+    assert list(Delta.objects.order_by("at").values_list("at", "opens", "clicks")) == [
         (ten, 6, 1),
         (ten + dt.timedelta(minutes=15), 0, 1),
     ]
