@@ -14,7 +14,6 @@ USUAL = (
     "rsa",
     "import",
     "expand",
-    "suppression",
     "send",
     "big",
     "latency",
@@ -24,8 +23,8 @@ USUAL = (
     "pages",
     "feedback",
 )
-# Where time goes, and proofs: only when they are asked for.
-PARTS = (*USUAL, "profile", "statistics", "returns", "kills", "lists", "exports")
+# Where time goes, proofs, and what takes minutes: only when they are asked for.
+PARTS = (*USUAL, "profile", "suppression", "statistics", "returns", "kills", "lists", "exports")
 
 
 def main() -> None:

@@ -49,6 +49,9 @@ def part_suppression(bench: Bench) -> None:
     figures["lists_stopped"] = Message.objects.filter(task=task, status="invalid").count()
     time_pages(figures)
     Waiting.objects.all().delete()
+    # The readers of other parts have the same addresses.
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE suppression_entry")
     Task.objects.filter(pk=task.pk).update(status="stopped", ended_at=timezone.now())
 
 
