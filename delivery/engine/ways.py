@@ -19,6 +19,8 @@ from delivery.services import relays
 
 RELAY_REMEMBERED = dt.timedelta(minutes=1)
 ROUTES_KEPT = 20_000
+# Looked up at once: what a resolver is asked beyond what it can take in, it loses.
+LOOKUPS = 32
 # A relay whose name leads nowhere is looked up again after so long.
 NOWHERE_REMEMBERED = dt.timedelta(seconds=10)
 
@@ -32,6 +34,7 @@ class Ways:
     _routes: dict[int, sites.Route] = field(default_factory=dict)
     _relays: dict[tuple[str, int], sites.Route] = field(default_factory=dict)
     _resolving: dict[int, asyncio.Task[sites.Route]] = field(default_factory=dict)
+    _asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKUPS))
 
     def __post_init__(self) -> None:
         self._look_up: Together[None] = Together(
@@ -74,7 +77,8 @@ class Ways:
         way = await self._look_up(domain_id, None)
         if way is None:
             try:
-                site = await route.resolve(name, resolver=self.resolver)
+                async with self._asking:
+                    site = await route.resolve(name, resolver=self.resolver)
             except route.Unroutable as problem:
                 if problem.nxdomain and await self.call(lambda: sites.seen_nxdomain(domain_id, now=timezone.now())):
                     problem.permanent = True

@@ -73,5 +73,7 @@ def _send(bench: Bench, name: str, messages: int, *, domains: int, template_byte
     group = world.filled_group(name, messages, domains=domains)
     sent = bench.installation.send(group, sender=world.sender(), template=world.template(template_bytes))
     bench.figures[f"{name}_per_s"] = round(sent.per_second)
-    bench.say(f"{name}: {sent.per_second:,.0f}/s, {sum(sent.cpu_ms.values()):.3f} ms of processor time a message")
+    parts = ", ".join(f"{part} {cpu:.3f}" for part, cpu in sorted(sent.cpu_ms.items(), key=lambda item: -item[1]))
+    cpu_ms = sum(sent.cpu_ms.values())
+    bench.say(f"{name}: {sent.per_second:,.0f}/s; milliseconds of processor time a message: {cpu_ms:.3f} ({parts})")
     return sent
