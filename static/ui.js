@@ -84,11 +84,13 @@
 
   // What refreshes by itself rests while nobody sees it, and while somebody is in it: no focus lost, no menu closed, no tick undone.
   const inUse = (part) => (part.contains(document.activeElement) && document.activeElement !== document.body) || part.querySelector("details[open], input[name=id]:checked");
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    const part = event.target;
-    if (!part.matches?.("[hx-trigger^='every']")) return;
+  const rests = (part) => {
+    if (!part?.matches?.("[hx-trigger^='every']")) return false;
     const others = part.getAttribute("hx-select-oob")?.split(",").map((name) => document.querySelector(name.split(":")[0].trim())) || [];
-    if (document.hidden || [part, ...others].some((one) => one && inUse(one))) event.preventDefault();
-  });
+    return document.hidden || [part, ...others].some((one) => one && inUse(one));
+  };
+  document.addEventListener("htmx:beforeRequest", (event) => { if (rests(event.target)) event.preventDefault(); });
+  // Whoever came into it while the answer was on its way stays there, too.
+  document.addEventListener("htmx:beforeSwap", (event) => { if (rests(event.detail.requestConfig?.elt)) event.detail.shouldSwap = false; });
   document.addEventListener("DOMContentLoaded", () => { document.getElementById("errors")?.focus(); });
 })();

@@ -11,6 +11,7 @@ from django.utils import timezone
 from delivery.services.tasks import create_task, expand
 from tests.factories.queues import queue_with
 from tests.factories.sending import new_task
+from tests.installation import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -19,6 +20,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 HIDE = """(hidden) => {
     Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
     document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+SETTLED = """() => {
+    window.settled = 0;
+    document.addEventListener("htmx:afterSettle", () => { window.settled += 1; });
 }"""
 
 
@@ -39,9 +46,10 @@ def test_nothing_is_asked_for_while_the_tab_is_hidden(url: str, signed_in: Calla
     page.wait_for_load_state("networkidle")
     assert asked == []
     page.evaluate(HIDE, False)
+    page.evaluate(SETTLED)
     with page.expect_response(lambda response: "hx-request" in response.request.headers):
         page.clock.fast_forward(30_000)
-    page.wait_for_load_state("networkidle")
+    until(lambda: page.evaluate("window.settled > 0"), "what was asked for stands on the page")
 
     # Somebody is about to follow a link: it stays where it is, in parts that are refreshed along with others, too.
     link = page.locator("[hx-trigger^='every'] a:visible, #under-way a:visible").last
