@@ -100,6 +100,8 @@ def differences(task: Task, people: list[str], seen: Outside) -> list[str]:
     found += [f"not on the list: {one}" for one in sorted(wanted - listed)]
     happened = Counter(
         Event.objects.filter(pk__gte=ids.id_at(task.created_at), message_id__in=[pk for pk, _fate in rows.values()])
+        # Visits are held against a record of their own.
+        .exclude(kind__in=[Event.Kind.OPEN, Event.Kind.CLICK])
         .values_list("message_id", "kind")
         .iterator()
     )
