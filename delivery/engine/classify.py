@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from html import unescape
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -28,8 +29,16 @@ _CODES = re.compile(r"(?<=\s)[245]\d\d[- ](?:[245]\.\d{1,3}\.\d{1,3}(?=\D|$))?[ 
 _ADDRESS = re.compile(r"<?[^\s<>()\[\]:;,=/?]+@[a-z0-9.-]+>?|<>")
 _IP = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b\d{1,3}(?:-\d{1,3}){3}\b")
 _AT_WORD = re.compile(r"(?:\\b)?(?:\(\?:)*(?:[a-z]|\\d)[\x00-\x7f]*\Z")
-_BLANKS = re.compile(r"[\s\"`´“”]+")
-_CODE = re.compile(r"(?:^|[\s:<(])([245]\d\d)(?=[ \-,;:)]|$)(?:[ -]'?\(?#?([245]\.\d{1,3}\.\d{1,3})(?!\.?\d))?")
+_NOT = re.compile(r"\b(is|are|was|were|do|does|did|has|have|had|could|would|should|must|wo|ca)n['’´`]?t\b")
+_WHEN = re.compile(r"\(in reply to [a-z ]{1,40}\)")  # what a relay adds
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufffd\"`´“”]+")
+_CODE = re.compile(r"(?:^|[\s:;<(\"'])([245]\d\d)(?=[\s\-,;:)]|$)(?:[\s-]'?\(?#?([245]\.\d{1,3}\.\d{1,3})(?!\.?\d))?")
+_HOST_SAID = re.compile(r"\A.{0,200}?\bhost \S{1,160} said: (?=[245]\d\d)", re.DOTALL)
+_ENTITY = re.compile(r"&(?:#?\w{1,8});")
+_DURING = re.compile(
+    r"in reply to (?:the )?([a-z]+)|after (mail from|rcpt to|end of data|initial connection)", re.IGNORECASE
+)
+_PHASE_SAID: Final = {"mail": Phase.MAIL, "end": Phase.DOT, "data": Phase.DATA, "initial": Phase.GREETING}
 _ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 
 
@@ -123,12 +132,21 @@ def about_us(verdict: Verdict) -> bool:
     return verdict.scope == "site" or verdict.rule in ip_rules()
 
 
+def _spelt_out(match: re.Match[str]) -> str:
+    """`isn't` → `is not`: one way to say it is enough for the patterns."""
+    return {"wo": "will", "ca": "can"}.get(match[1], match[1]) + (" not" if match[1] != "ca" else "not")
+
+
 def normalised(text: str) -> str:
-    """What the patterns look at: a blank, then lower case, one line, no codes at starts of lines, addresses, quotes."""
-    text = " " + text[: 2 * TEXT_MAX].lower().replace("'", "").replace("’", "")
+    """What the patterns look at: a blank, then lower case, one line, "not" spelt out, no codes, addresses, quotes."""
+    text = " " + text[: 2 * TEXT_MAX].lower()
+    text = _NOT.sub(_spelt_out, text)
+    text = text.replace("'", "").replace("’", "").replace("mail-box", "mailbox")
     text = _CODES.sub(" ", text)
     if "@" in text:
         text = _ADDRESS.sub("<>", text)
+    if "(in reply to" in text:
+        text = _WHEN.sub(" ", text)
     text = _IP.sub("<ip>", text)
     return _BLANKS.sub(" ", text)[:TEXT_MAX].rstrip()
 
@@ -155,19 +173,34 @@ def classify(code: int, enhanced: str, text: str, phase: Phase | str) -> Verdict
     return _decide(code, enhanced, normalised(text), str(phase))
 
 
-def classify_text(text: str, phase: Phase | str = Phase.RCPT) -> Verdict:
-    """`classify` for a reply as a log or a bounce mail quotes it. Without a code, the words decide alone."""
-    text = text[: 4 * TEXT_MAX]
+def classify_text(text: str, phase: Phase | str | None = None) -> Verdict:
+    """`classify` for a reply as a log, a relay or a bounce mail quotes it. Without a code, the words decide alone.
+
+    `phase`: None where only the text can tell; RCPT where it does not.
+    """
+    text = _unquoted(text[: 4 * TEXT_MAX])
     if "refused to talk to me:" in text:  # Postfix quotes a greeting so
         phase, text = Phase.GREETING, text.partition("refused to talk to me:")[2]
+    if phase is None:
+        said = _DURING.search(text)
+        phase = _PHASE_SAID.get((said[1] or said[2]).lower().split()[0], Phase.RCPT) if said else Phase.RCPT
+    if (relayed := _HOST_SAID.match(text)) and not _CODE.search(relayed[0]):
+        text = text[relayed.end() :]
     code, enhanced = parse(text)
     if code or not text.strip():
         return classify(code, enhanced, text, phase)
-    said = normalised(text)
-    rule = next((rule for rule in rules() if rule.fits(0, "", said, str(phase))), None)
+    words = normalised(text)
+    rule = next((rule for rule in rules() if rule.fits(0, "", words, str(phase))), None)
     if rule is None:
         return Verdict("deferred", "other", "message", "unknown")
     return Verdict("refused" if rule.usually_permanent else "deferred", rule.reason, rule.scope, rule.name)
+
+
+def _unquoted(text: str) -> str:
+    """Without the line ends and entities that programs and web pages write instead of characters."""
+    if "\\" in text:
+        text = text.replace("\\r", "").replace("\\n", "\n")
+    return _ENTITY.sub(lambda found: unescape(found[0]), text) if "&" in text else text
 
 
 @lru_cache(maxsize=4096)

@@ -181,7 +181,7 @@ def test_a_reply_without_its_code_is_read_by_its_words():
 
 def test_words_in_addresses_mean_nothing():
     assert verdict("550 5.1.1 <spam.blocked@virus.example>: no such user").reason == "not_exist"
-    assert normalised("550-5.1.1 <a@example.org> isn't\n550 5.1.1 here, [192.0.2.1]") == " <> isnt here, [<ip>]"
+    assert normalised("550-5.1.1 <a@example.org> isn't\n550 5.1.1 here, [192.0.2.1]") == " <> is not here, [<ip>]"
 
 
 def test_codes_are_found_in_what_bounce_mails_quote():

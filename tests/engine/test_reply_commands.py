@@ -57,7 +57,6 @@ def test_a_line_is_answered_before_the_next_is_waited_for():
         b"[]",
         b"{}",
         b'{"text": 1}',
-        b'{"text": " "}',
         b'{"text": "250 ok"}',
         b'{"text"',
         b"NaN",
@@ -71,6 +70,41 @@ def test_what_cannot_be_classified_is_an_error(line):
 
 def test_half_a_character_in_a_reply_is_no_trouble():
     assert json.loads(answer(b'{"text": "550 \\ud800 no such user"}'))["reason"] == "not_exist"
+
+
+def said(text, **more):
+    found = json.loads(answer(json.dumps({"text": text, **more}).encode()))
+    return found["kind"], found["reason"]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_no_answer_at_all_is_tried_again(text):
+    assert said(text) == ("temporary", "server_error")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "smtp;550 5.1.1 user unknown",
+        "SMTP; 550 5.1.1 USER UNKNOWN",
+        "550\tuser unknown",
+        "550-5.1.1 The account\\r\\n550 5.1.1 does not exist",
+        "550 &lt;a@example.org&gt;: isn&#39;t a known user",
+        "(550, b'5.1.1 No such user')",
+        "550 \x00\x07\ufffd no\x1fsuch user \ufffd",
+        "host mx.example.org[192.0.2.1] said: 550 no such user (in reply to RCPT TO command)",
+        "550 no such user " + "x" * 100_000,
+        'x-postfix; unknown user: "bob"',
+    ],
+)
+def test_a_reply_is_read_in_whatever_it_is_wrapped(text):
+    assert said(text) == ("permanent", "not_exist")
+
+
+def test_a_relay_that_names_the_command_tells_the_phase():
+    assert json.loads(answer(b'{"text": "host mx said: 550 hm (in reply to MAIL FROM command)"}'))["scope"] == "sender"
+    assert json.loads(answer(b'{"text": "550 hm", "phase": "MAIL_FROM"}'))["scope"] == "sender"
+    assert json.loads(answer(b'{"text": "550 hm"}'))["scope"] == "message"
 
 
 def test_the_rules_in_use_pass_and_broken_ones_are_refused(tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
@@ -23,7 +24,9 @@ _PHASES: Final = {phase.value: phase for phase in Phase} | {
     "rcpt to": Phase.RCPT,
     "final dot": Phase.DOT,
     "end of data": Phase.DOT,
+    "eod": Phase.DOT,
 }
+_APART: Final = re.compile(r"[\s_-]+")
 
 
 def answer(line: bytes) -> str:
@@ -35,10 +38,10 @@ def answer(line: bytes) -> str:
     if not isinstance(asked, dict):
         return _error("not an object")
     text, given = asked.get("text"), asked.get("phase")
-    phase = Phase.RCPT if given is None else _PHASES.get(given.lower()) if isinstance(given, str) else None
-    if not isinstance(text, str) or not text.strip():
-        return _error("text: a string with a reply is needed")
-    if phase is None:
+    phase = _PHASES.get(" ".join(_APART.split(given.lower()))) if isinstance(given, str) else None
+    if not isinstance(text, str):
+        return _error("text: a string is needed")
+    if phase is None and given is not None:
         return _error(f"phase: one of {', '.join(Phase)}")
     if 200 <= parse(text)[0] < 400:
         return _error("text: not a refusal")
