@@ -57,9 +57,14 @@ def socket_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"posthorn-{digest}"
 
 
+def is_embedded() -> bool:
+    """Whether the server is one of our own, on this machine."""
+    return EMBEDDED and not env.str("DATABASE_URL", default="")
+
+
 def configuration(*, pooled: bool) -> dict[str, Any]:
     """Django's settings of the default database. `pooled` in web processes only."""
-    if EMBEDDED and not env.str("DATABASE_URL", default=""):
+    if is_embedded():
         config: dict[str, Any] = {
             "ENGINE": "django.db.backends.postgresql",
             "NAME": DATABASE,
@@ -81,7 +86,7 @@ def configuration(*, pooled: bool) -> dict[str, Any]:
 
 def ensure_running() -> None:
     """Start the embedded server unless it runs, and hold on to it until this process ends. No-op with DATABASE_URL."""
-    if not EMBEDDED or env.str("DATABASE_URL", default=""):
+    if not is_embedded():
         return
     VAR.mkdir(parents=True, exist_ok=True)
     in_use = open(VAR / "postgres.in-use", "w")

@@ -97,14 +97,15 @@ def _sources(name: str, column: Column) -> dict[str, Any]:
 
 
 def _in_sql(listing: Listing, columns: Sequence[tuple[str, Kind, Any]]) -> Content | None:
-    """None where a source is no field of the rows."""
+    """None where a source is no field of the rows, or there would be more columns."""
     sources = {f"s{n}": F(one) if isinstance(one, str) else one for n, (_head, _kind_, one) in enumerate(columns)}
     try:
         typed = listing.ordered().annotate(**sources)
         fields = [typed.query.annotations[name].output_field for name in sources]
     except (FieldError, AttributeError):
         return None
-    if any(isinstance(field, models.ForeignKey) for field in fields):
+    # Of distinct rows Django selects what they are sorted by as well.
+    if typed.query.distinct or any(isinstance(field, models.ForeignKey) for field in fields):
         return None
     heads: list[str] = []
     kinds: list[Kind] = []

@@ -81,6 +81,8 @@ class ChoicesFilter(django_filters.MultipleChoiceFilter):
     ):
         self.badges = badges or {}
         kw.setdefault("widget", forms.CheckboxSelectMultiple)
+        # A field of the row's own makes no row come twice.
+        kw.setdefault("distinct", False)
         super().__init__(field_name=field_name, label=label, choices=choices, **kw)
 
 

@@ -18,6 +18,8 @@ NAMES = {VIEWER: _("Viewer"), OPERATOR: _("Operator"), ADMINISTRATOR: _("Adminis
 OUR_APPS = ("console", "suppression", "delivery", "tracking", "exports")
 _SEES = (
     *(f"{app}.view_*" for app in OUR_APPS),
+    # What may be seen may be taken away as a file: each list asks for its own permission as well.
+    "exports.add_export",
     "!console.view_user",
     "!console.view_node",
     "!console.view_heartbeat",

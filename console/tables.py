@@ -246,14 +246,21 @@ class ProgressColumn(Column):
 
 @dataclass(frozen=True, slots=True)
 class RowAction:
-    """One thing to do with one row. post: acts at once by POST; else a link (to a page that asks)."""
+    """One thing to do with one row. post: acts at once by POST; else a link (to a page that asks). owner: a person's
+    key, who may do it also without the permission."""
 
     label: StrPromise | str
     url: str
     icon: str = ""
     permission: str = ""
+    owner: int | None = None
     danger: bool = False
     post: bool = False
+
+
+def _offered(action: RowAction, user: Any) -> bool:
+    owned = action.owner is not None and action.owner == user.pk
+    return owned or not action.permission or user.has_perm(action.permission)
 
 
 class ActionsColumn(Column):
@@ -269,8 +276,7 @@ class ActionsColumn(Column):
 
     def render(self, record: Any, table: Any) -> SafeString:  # type: ignore[override]
         request: HttpRequest = table.request
-        may = request.user.has_perm
-        actions = [action for action in self.actions(record) if not action.permission or may(action.permission)]
+        actions = [action for action in self.actions(record) if _offered(action, request.user)]
         actions.sort(key=lambda action: action.danger)
         split = 0 if self.only_menu or (actions and actions[0].danger and len(actions) > 1) else 1
         return SafeString(

@@ -8,8 +8,8 @@ class ExportsConfig(AppConfig):
 
     def ready(self) -> None:
         from console import forgetting, periodic, supervisor
-        from exports import jobs, making
+        from exports import jobs, tidying
 
         supervisor.ticks.append(jobs.keep_supplied)
-        forgetting.forgetters.append(making.forget)
+        forgetting.forgetters.append(tidying.forget)
         periodic.add(tidy_exports=("exports.jobs.tidy", 10))

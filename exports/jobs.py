@@ -9,7 +9,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from exports import making
+from exports import making, tidying
+from exports.background import behind_others
 from exports.models import Export, State
 
 # Far above what the largest export takes, below q2's retry (settings): its worker is killed only after that.
@@ -20,11 +21,11 @@ _look_at = 0.0
 
 
 def make() -> bool:
-    return making.make_next()
+    return behind_others(making.make_next)
 
 
 def tidy() -> int:
-    return making.tidy(now=timezone.now())
+    return tidying.tidy(now=timezone.now())
 
 
 def ask() -> None:

@@ -10,44 +10,36 @@ import datetime as dt
 import errno
 import io
 import secrets
-import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from functools import partial
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Q
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.exporting import Content, content
-from console.forgetting import Forgotten
 from console.lists import Listing, lists
 from console.models import Account
 from exports import storage, writers
 from exports.models import KEPT_DAYS, UNDER_WAY, Export, Format, State
+from exports.progress import LEASE, Progress, Stopped, mine
 
 log = structlog.get_logger()
 
-LEASE = dt.timedelta(seconds=60)
-TELL_SECONDS = 1.0
 MOST_TRIES = 3
-# Rows are deleted so long after their files, so that a link says that it has expired.
-FORGET_AFTER = dt.timedelta(days=30)
 DATABASE_BACK_SECONDS = 60.0
-
-
-class Stopped(Exception):
-    """Somebody cancelled it, or took it over."""
+# What the server says when it goes away, has no room for us, or has us begin anew (PostgreSQL, appendix A).
+_TEMPORARY = ("08", "40", "53300", "57P01", "57P02", "57P03", "57P05")
+_DISK_FULL = "53100"
 
 
 class Unable(Exception):
@@ -109,12 +101,21 @@ def make_next() -> bool:
             return False
         if export.tries >= MOST_TRIES:
             export.state, export.ended_at, export.claim = State.FAILED, now, None
-            export.problem = _("It was begun %s times, and each time its worker ended half way.") % export.tries
+            export.problem = _begun_in_vain(export)
             export.save()
             return True
         claim(export)
     make(export)
     return True
+
+
+def _begun_in_vain(export: Export) -> str:
+    if export.problem:
+        return _("It was begun %(times)s times. The last time: %(why)s") % {
+            "times": export.tries,
+            "why": export.problem,
+        }
+    return _("It was begun %s times, and each time its worker ended half way.") % export.tries
 
 
 def claim(export: Export) -> Export:
@@ -123,7 +124,7 @@ def claim(export: Export) -> Export:
     export.state, export.claim = State.RUNNING, secrets.randbits(62) + 1
     export.claimed_until, export.started_at = now + LEASE, export.started_at or now
     export.tries += 1
-    export.rows = 0
+    export.rows, export.problem = 0, ""
     export.save()
     return export
 
@@ -137,14 +138,17 @@ def make(export: Export) -> None:
         try:
             # Until it lies in its place: a bucket may be slower than the database.
             with Progress(export, path) as progress:
-                _deliver(export, path, _write(export, path, progress.tell))
+                _deliver(export, path, _write(export, path, progress))
         except Stopped:
             log.info("export_stopped", export=export.pk)
         except Unable as error:
             _fail(export, str(error))
         except DatabaseError as error:
             log.warning("export_interrupted", export=export.pk, error=str(error).strip())
-            _put_back(export)
+            if _is_temporary(error):
+                _put_back(export, _("The connection to the database was lost (%s).") % _said(error))
+            else:
+                _fail(export, _words(error))
         except OSError as error:
             log.warning("export_failed", export=export.pk, error=str(error))
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -159,12 +163,37 @@ def make(export: Export) -> None:
             _fail(export, _("Something went wrong that nobody foresaw; the log says what (export %s).") % export.pk)
 
 
-def _write(export: Export, path: Path, tell: writers.Tell) -> int:
+def _is_temporary(error: DatabaseError) -> bool:
+    """Whether the same statement may well succeed on another connection."""
+    state = _sqlstate(error)
+    lost = isinstance(error, OperationalError | InterfaceError) and not state
+    return lost or state.startswith(_TEMPORARY)
+
+
+def _sqlstate(error: DatabaseError) -> str:
+    """ "" where the server said nothing, as when it is gone."""
+    return getattr(error.__cause__, "sqlstate", None) or ""
+
+
+def _words(error: DatabaseError) -> str:
+    if _sqlstate(error) == _DISK_FULL:
+        return _("There is no room left on the disk of the database. Make room, then run it again.")
+    return _("The database refused: %s. Ask for it with other filters.") % _said(error)
+
+
+def _said(error: DatabaseError) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
+
+
+def _write(export: Export, path: Path, progress: Progress) -> int:
     made = content(listing_of(export))
-    # One statement, one snapshot: what changes meanwhile is not in it half.
+    # Closed before anything else is asked of the connection: a COPY that was begun holds it. One statement, one
+    # snapshot: what changes meanwhile is not in it half.
     if export.format == Format.CSV:
-        return writers.write_csv(path, made.heads, _lines(made), tell)
-    return writers.write_xlsx(path, made.heads, made.kinds, _rows(made), tell)
+        with closing(_lines(made, progress)) as lines:
+            return writers.write_csv(path, made.heads, lines, progress.tell)
+    with closing(_rows(made, progress)) as rows:
+        return writers.write_xlsx(path, made.heads, made.kinds, rows, progress.tell)
 
 
 def listing_of(export: Export) -> Listing:
@@ -184,13 +213,14 @@ def listing_of(export: Export) -> Listing:
     return listing
 
 
-def _lines(made: Content) -> Iterator[bytes | memoryview]:
+def _lines(made: Content, progress: Progress) -> Generator[bytes | memoryview]:
     if made.query is None:
-        yield from map(writers.csv_line, made.rows())
+        yield from map(writers.csv_line, _rows(made, progress))
         return
     sql, params = made.sql()
     # Django does not translate what COPY raises. A message of COPY is a row.
     with (
+        progress.reading(),
         connection.wrap_database_errors,
         connection.cursor() as cursor,
         cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT csv)", params) as copy,
@@ -198,58 +228,14 @@ def _lines(made: Content) -> Iterator[bytes | memoryview]:
         yield from copy
 
 
-def _rows(made: Content) -> Iterator[list[str]]:
+def _rows(made: Content, progress: Progress) -> Generator[list[str]]:
     if made.query is None:
-        yield from made.rows()
+        with progress.reading():
+            yield from made.rows()
         return
-    for line in _lines(made):
+    for line in _lines(made, progress):
         # COPY's quoting is that of the csv module; a cell may hold line breaks.
         yield next(csv.reader(io.StringIO(bytes(line).decode(), newline="")))
-
-
-class Progress:
-    """Tells how far an export is, and whether it is still wanted, in a thread with a connection of its own: the
-    export's is busy with COPY."""
-
-    def __init__(self, export: Export, path: Path) -> None:
-        self._export, self._path = export, path
-        self._rows, self._size, self._stopped = 0, 0, False
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Progress:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def tell(self, rows: int) -> None:
-        """Raises Stopped when it was cancelled or taken over."""
-        self._rows = rows
-        if self._stopped:
-            raise Stopped
-
-    def _run(self) -> None:
-        try:
-            while not self._end.wait(TELL_SECONDS):
-                try:
-                    with suppress(FileNotFoundError):  # not begun yet, or moved to its place
-                        self._size = self._path.stat().st_size
-                    until = timezone.now() + LEASE
-                    held = mine(self._export).update(rows=self._rows, size=self._size, claimed_until=until)
-                    self._stopped = not held
-                except DatabaseError:
-                    # Its own statement will say the same.
-                    connection.close()
-        finally:
-            connection.close()
-
-
-def mine(export: Export) -> QuerySet[Export]:
-    """The export's row as long as it is this worker's."""
-    return Export.objects.filter(pk=export.pk, state=State.RUNNING, claim=export.claim)
 
 
 def _deliver(export: Export, path: Path, rows: int) -> None:
@@ -276,13 +262,13 @@ def _fail(export: Export, why: str) -> None:
     mine(export).update(state=State.FAILED, problem=why[:500], ended_at=timezone.now(), claim=None)
 
 
-def _put_back(export: Export) -> None:
+def _put_back(export: Export, why: str) -> None:
     """The database went away: as soon as it is back, whoever comes first begins anew."""
     give_up = time.monotonic() + DATABASE_BACK_SECONDS
     while True:
         connection.close()
         try:
-            mine(export).update(state=State.WAITING, claim=None, rows=0)
+            mine(export).update(state=State.WAITING, claim=None, rows=0, problem=why[:400])
         except DatabaseError:
             if time.monotonic() > give_up:
                 # The lease runs out, and then it is begun anew all the same.
@@ -290,42 +276,3 @@ def _put_back(export: Export) -> None:
             time.sleep(1)
         else:
             return
-
-
-def forget(address: str) -> Iterator[Forgotten]:
-    """Nobody looks into finished files for a person: all of them go. So does what was asked for about this person,
-    whose address stands in its filters; who makes it just now stops."""
-    files = Export.objects.filter(state=State.DONE)
-    for export in files:
-        # On commit: a dry run deletes nothing.
-        transaction.on_commit(partial(storage.remove, export.file))
-    yield Forgotten("Offline data", files.update(state=State.EXPIRED, file=""), "(files deleted)")
-    named = Q(filters__icontains=address.strip()) | Q(params__icontains=address.strip())
-    yield Forgotten("Exports of this address", Export.objects.filter(named).delete()[0], "(deleted)")
-
-
-def tidy(*, now: dt.datetime) -> int:
-    """Delete files whose time is over, files of no export, and rows that are long past; give the number of files."""
-    gone = 0
-    for export in Export.objects.filter(state=State.DONE, expires_at__lte=now)[:1000]:
-        storage.remove(export.file)
-        Export.objects.filter(pk=export.pk).update(state=State.EXPIRED, file="")
-        gone += 1
-    Export.objects.filter(requested_at__lt=now - FORGET_AFTER).exclude(state__in=[*UNDER_WAY, State.DONE]).delete()
-    known = set(Export.objects.exclude(file="").values_list("file", flat=True))
-    for name in storage.strays(known, now=now):
-        storage.remove(name)
-        gone += 1
-    _sweep(now)
-    return gone
-
-
-def _sweep(now: dt.datetime) -> None:
-    """What killed workers left half done."""
-    folder = Path(settings.EXPORTS_WORK_DIR)
-    for path in folder.iterdir() if folder.is_dir() else ():
-        # By its files: a folder does not change when they grow. Whoever has just ended takes them away meanwhile.
-        with suppress(FileNotFoundError):
-            touched = max(one.stat().st_mtime for one in (path, *path.glob("*")))
-            if now.timestamp() - touched > storage.STRAY_AFTER.total_seconds():
-                shutil.rmtree(path, ignore_errors=True)

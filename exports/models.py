@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import ClassVar
 
 from django.conf import settings
@@ -64,6 +65,11 @@ class Export(models.Model):
 
     def __str__(self) -> str:
         return f"{self.page} {self.pk}"
+
+    def is_over(self, now: dt.datetime) -> bool:
+        """Whether its file has expired, be it deleted already or not."""
+        late = self.state == State.DONE and self.expires_at is not None and self.expires_at <= now
+        return late or self.state == State.EXPIRED
 
     @property
     def file_name(self) -> str:

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from openpyxl import Workbook
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.worksheet._writer import WorksheetWriter
+from openpyxl.writer.excel import ExcelWriter
 
 # So many rows a sheet of the format holds, the head among them; and so many characters a cell.
 SHEET_ROWS = 1_048_576
 CELL_LENGTH = 32_767
-# Progress is told after so many rows.
-TELL_ROWS = 2000
+# Progress is told, and asked whether to go on, after so many rows.
+TELL_ROWS = 100
+PACKED_BYTES = 1 << 18
 # Spreadsheets take a file without it for Latin-1.
 BOM = "\ufeff".encode()
 
@@ -57,7 +60,7 @@ def write_xlsx(
             count += 1
             if not count % TELL_ROWS:
                 tell(count)
-        book.save(path)
+        _pack(book, path, lambda: tell(count))
     except BaseException:
         _abandon(book)
         raise
@@ -67,10 +70,17 @@ def write_xlsx(
 def _sheet(book: Workbook, heads: Sequence[str], folder: Path) -> Any:
     number = len(book.sheetnames) + 1
     sheet: Any = book.create_sheet(f"Sheet {number}")
-    sheet._writer = _Aside(sheet, out=str(folder / f"sheet-{number}.xml"))
+    sheet._writer = _Aside(sheet, folder / f"sheet-{number}.xml")
     sheet._writer.write_top()
     sheet.append(list(heads))
     return sheet
+
+
+def _pack(book: Workbook, path: Path, tell: Callable[[], None]) -> None:
+    """As Workbook.save does, but asked all the while whether to go on: a full sheet takes half a minute."""
+    with _Archive(path, "w", ZIP_DEFLATED) as archive:
+        archive.tell = tell
+        ExcelWriter(book, archive).write_data()
 
 
 def _abandon(book: Any) -> None:
@@ -78,13 +88,34 @@ def _abandon(book: Any) -> None:
     for sheet in book.worksheets:
         with suppress(Exception):
             sheet.close()
+        with suppress(OSError):  # a disk that is full
+            sheet._writer.file.close()
+
+
+class _Archive(ZipFile):
+    tell: Callable[[], None]
+
+    def write(self, filename: Any, arcname: Any = None, *args: Any, **kwargs: Any) -> None:
+        with open(filename.name, "rb") as sheet, self.open(arcname, "w", force_zip64=True) as packed:
+            while part := sheet.read(PACKED_BYTES):
+                packed.write(part)
+                self.tell()
 
 
 class _Aside(WorksheetWriter):
-    """Writes beside the workbook: openpyxl takes the system's folder, where a sheet stays that nobody finishes."""
+    """Writes beside the workbook: openpyxl takes the system's folder, where a sheet stays that nobody finishes. Into
+    an open file: what goes wrong there comes up as it is; lxml, given a name, tells of a full disk in its own way."""
+
+    def __init__(self, sheet: Any, path: Path) -> None:
+        self.file = path.open("wb")
+        super().__init__(sheet, out=self.file)
+
+    def close(self) -> None:
+        super().close()
+        self.file.close()
 
     def cleanup(self) -> None:
-        Path(str(self.out)).unlink()
+        Path(self.file.name).unlink()
 
 
 def _cells(row: Sequence[str], kinds: Sequence[str]) -> Iterator[str | float | None]:

@@ -25,12 +25,12 @@ OTHERS = ("DATABASE_URL", "POSTHORN_EMBEDDED", "DNS_SERVERS", "MX_PORT", "PUBLIC
           "SECRET_KEY", "TOKEN_KEYS", "DKIM_KEYS", "JOURNAL_DIR", "STATIC_ROOT", "DJANGO_SETTINGS_MODULE")  # fmt: skip
 
 
-def until(true: Callable[[], Any], what: str, seconds: float = 90) -> None:
+def until(true: Callable[[], Any], what: str, seconds: float = 90, pause: float = 0.1) -> None:
     """Wait until it is so. Generous: only a test that fails waits for so long."""
     give_up = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < give_up, f"waited in vain: {what}"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def free_port() -> int:

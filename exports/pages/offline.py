@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
@@ -45,6 +46,8 @@ STATES: dict[str, Badge] = {
     State.CANCELLED: Badge("calm", "player-stop", State.CANCELLED.label),
     State.EXPIRED: Badge("calm", "trash", State.EXPIRED.label),
 }
+# Others' exports.
+CHANGES = "exports.change_export"
 _TYPES = {
     Format.CSV: "text/csv; charset=utf-8",
     Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -71,29 +74,47 @@ def _progress(export: Export) -> Progress:
     return Progress(export.rows, expected, tone="bad" if export.state == State.FAILED else "calm")
 
 
+def _link(export: Export) -> str:
+    at_hand = export.state == State.DONE and export.page in lists()
+    return reverse("export-file", args=[export.pk]) if at_hand else ""
+
+
 def _actions(export: Export) -> list[RowAction]:
     at = [export.pk]
     if export.state in UNDER_WAY:
         url = reverse("export-cancel", args=at)
-        may = "exports.change_export"
-        return [RowAction(gettext_lazy("Cancel"), url, icon="player-stop", permission=may, post=True)]
+        # One's own, or by whoever may change others'.
+        by = export.requested_by_id
+        return [RowAction(_("Cancel"), url, icon="player-stop", permission=CHANGES, owner=by, post=True)]
+    if export.page not in lists():
+        return []
     url = reverse("export-again", args=at)
-    made = [RowAction(gettext_lazy("Run again"), url, icon="refresh", permission="exports.add_export", post=True)]
+    made = [RowAction(_("Run again"), url, icon="refresh", permission="exports.add_export", post=True)]
     if export.state == State.DONE:
-        made.insert(0, RowAction(gettext_lazy("Download"), reverse("export-file", args=at), icon="download"))
+        made.insert(0, RowAction(_("Download"), reverse("export-file", args=at), icon="download"))
     return made
 
 
 class ExportFilter(FilterSet):
+    """Also what each may see: one's own exports, and those of lists that one may see. Filters can hold names."""
+
     state = ChoicesFilter("state", gettext_lazy("Status"), choices=State.choices, badges=STATES)
     format = ChoiceFilter("format", gettext_lazy("Format"), choices=Format.choices)
+
+    def filter_queryset(self, queryset: QuerySet[Export]) -> QuerySet[Export]:
+        found = super().filter_queryset(queryset)
+        if self.request is None:
+            return found
+        user = self.request.user
+        seen = [name for name, page in lists().items() if user.has_perm(page.permission)]
+        return found.filter(Q(page__in=seen) | Q(requested_by=user))
 
 
 class ExportTable(Table):
     what = MainColumn(
         gettext_lazy("What"),
         accessor="pk",
-        url=lambda export: reverse("export-file", args=[export.pk]) if export.state == State.DONE else "",
+        url=lambda export: _link(export),
         sub=lambda export: export.problem or export.filters,
     )
     status = StatusColumn(gettext_lazy("Status"), badge=export_badge, accessor="pk", width="cw-9")
@@ -162,16 +183,15 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
 
 def file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     export = get_object_or_404(Export, pk=pk)
+    if export.page not in lists():
+        return _no_file(request, export, "removed")
     _list_named(request, export.page)
-    missing = export.state == State.DONE and not storage.store().exists(export.file)
-    if export.state != State.DONE or missing:
-        context = {
-            "export": export,
-            "title": title_of(export),
-            "missing": missing,
-            "crumbs": [(_("Offline data"), reverse("exports"))],
-        }
-        return render(request, "exports/no_file.html", context, status=410 if export.state == State.EXPIRED else 200)
+    if export.is_over(timezone.now()):
+        return _no_file(request, export, State.EXPIRED)
+    if export.state != State.DONE:
+        return _no_file(request, export, export.state)
+    if not storage.store().exists(export.file):
+        return _no_file(request, export, "missing")
     response = FileResponse(storage.store().open(export.file), content_type=_TYPES[Format(export.format)])
     response["Content-Disposition"] = content_disposition_header(True, export.file_name)
     response["Content-Length"] = export.size
@@ -180,9 +200,25 @@ def file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     return response
 
 
+def _no_file(request: HttpRequest, export: Export, why: str) -> HttpResponse:
+    context = {
+        "export": export,
+        "why": why,
+        "title": title_of(export),
+        "again": why not in (*UNDER_WAY, "removed") and request.user.has_perm("exports.add_export"),
+        "days": KEPT_DAYS,
+        "crumbs": [(_("Offline data"), reverse("exports"))],
+    }
+    return render(request, "exports/no_file.html", context, status=410 if why in (State.EXPIRED, "removed") else 200)
+
+
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     export = get_object_or_404(Export, pk=pk)
-    _list_named(request, export.page)
+    if export.requested_by_id != request.user.pk:
+        _list_named(request, export.page)
+        if not request.user.has_perm(CHANGES):
+            messages.error(request, _("Others' exports are cancelled by operators: ask one."))
+            return back(request, "exports")
     if making.cancel(export):
         messages.success(request, _("The export is cancelled."))
     else:
@@ -249,6 +285,6 @@ register(
         parent="exports",
         methods=("GET", "HEAD"),
     ),
-    _post("cancel", cancel, gettext_lazy("Cancel the export"), "exports.change_export"),
+    _post("cancel", cancel, gettext_lazy("Cancel the export"), "exports.add_export"),
     _post("again", again, gettext_lazy("Run the export again"), "exports.add_export"),
 )

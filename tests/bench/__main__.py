@@ -24,7 +24,7 @@ USUAL = (
     "feedback",
 )
 # Where time goes, proofs, and what takes minutes: only when they are asked for.
-PARTS = (*USUAL, "profile", "suppression", "statistics", "returns", "kills", "lists", "exports")
+PARTS = (*USUAL, "profile", "suppression", "statistics", "returns", "kills", "lists", "exports", "workbook")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from tests.bench import feedback, world
 from tests.bench.bench import Bench
-from tests.bench.exports import part_exports
+from tests.bench.exports import part_exports, part_workbook
 from tests.bench.lists import part_lists
 from tests.bench.profile import part_profile
 from tests.bench.sending import part_big, part_domains, part_latency, part_older, part_send
@@ -158,4 +158,5 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "kills": feedback.part_kills,
     "lists": part_lists,
     "exports": part_exports,
+    "workbook": part_workbook,
 }

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 
-from exports import making
+from exports import making, tidying
 from exports.models import Export, State
-from tests.exports.files import made
+from tests.exports.files import ask, made
 from tests.factories.sending import message
 
 pytestmark = pytest.mark.django_db
 
 
-def test_the_button_takes_the_list_along_as_it_stands(operator: Client, viewer: Client) -> None:
+def test_the_button_takes_the_list_along_as_it_stands(operator: Client) -> None:
     message("ann@example.org", status="invalid", reason="spam")
     page = operator.get("/email-status/?status=invalid").content.decode()
     assert "Export 1 email" in page
     assert "/offline-data/new/messages/?" in page
-    assert "/offline-data/new/messages/" not in viewer.get("/email-status/").content.decode()
     asked = operator.get("/offline-data/new/messages/?status=invalid").content.decode()
     assert "Invalid" in asked
     answer = operator.post("/offline-data/new/messages/?status=invalid", {"format": "csv"})
@@ -51,17 +54,89 @@ def test_a_file_is_for_those_who_may_see_the_list_and_are_signed_in(operator: Cl
     assert answer.status_code == 200
     assert b"".join(answer.streaming_content)  # type: ignore[arg-type]
     assert Client().get(url).status_code == 302
-    from django.contrib.auth.models import Group, Permission
-
     Group.objects.get(name="operator").permissions.remove(Permission.objects.get(codename="view_apiuser"))
     assert operator.get(url).status_code == 403
     assert operator.get("/offline-data/new/api-users/").status_code == 403
 
 
+def test_who_may_only_see_may_take_along_what_there_is_to_see(viewer: Client) -> None:
+    message("ann@example.org")
+    assert "/offline-data/new/messages/" in viewer.get("/email-status/").content.decode()
+    viewer.post("/offline-data/new/messages/", {"format": "csv"})
+    export = Export.objects.get()
+    listed = viewer.get("/offline-data/").content.decode()
+    assert f"/offline-data/{export.pk}/cancel/" in listed
+    viewer.post(f"/offline-data/{export.pk}/cancel/")
+    export.refresh_from_db()
+    assert export.state == State.CANCELLED
+    viewer.post(f"/offline-data/{export.pk}/again/")
+    making.make_next()
+    again = Export.objects.get(state=State.DONE)
+    assert again.requested_by == export.requested_by
+    answer = viewer.get(f"/offline-data/{again.pk}/file/")
+    assert b"ann@example.org" in b"".join(answer.streaming_content)  # type: ignore[arg-type]
+
+
+def test_others_exports_may_be_fetched_but_only_operators_cancel_them(
+    viewer: Client, operator: Client, person: Callable[[str], Any]
+) -> None:
+    export = ask("messages", by=person("administrator").pk)
+    url = f"/offline-data/{export.pk}/cancel/"
+    assert url not in viewer.get("/offline-data/").content.decode()
+    refused = viewer.post(url, follow=True)
+    assert "ask one" in refused.content.decode()
+    export.refresh_from_db()
+    assert export.state == State.WAITING
+    assert url in operator.get("/offline-data/").content.decode()
+    assert making.make_next()
+    done = Export.objects.get(state=State.DONE)
+    assert b"".join(viewer.get(f"/offline-data/{done.pk}/file/").streaming_content)  # type: ignore[arg-type]
+    late = ask("messages", by=person("administrator").pk)
+    operator.post(f"/offline-data/{late.pk}/cancel/")
+    late.refresh_from_db()
+    assert late.state == State.CANCELLED
+
+
+def test_what_was_exported_of_a_list_that_one_may_not_see_is_not_even_named(
+    viewer: Client, administrator: Client, person: Callable[[str], Any]
+) -> None:
+    Group.objects.get(name="viewer").permissions.remove(Permission.objects.get(codename="view_apiuser"))
+    hidden = ask("api-users", by=person("administrator").pk, name_="zoe")
+    assert "zoe" in administrator.get("/offline-data/").content.decode()
+    assert "zoe" not in viewer.get("/offline-data/").content.decode()
+    for what in ("file", "cancel", "again"):
+        Export.objects.filter(pk=hidden.pk).update(state=State.FAILED if what == "again" else State.WAITING)
+        url = f"/offline-data/{hidden.pk}/{what}/"
+        assert (viewer.get(url) if what == "file" else viewer.post(url)).status_code == 403
+
+
+def test_an_export_whose_list_was_removed_says_so_and_can_only_be_cancelled(operator: Client) -> None:
+    export = made("messages", by=get_user_model().objects.get(username="operator").pk)
+    Export.objects.update(page="no-such-list")
+    answer = operator.get(f"/offline-data/{export.pk}/file/")
+    assert answer.status_code == 410
+    assert "The list is no longer there" in answer.content.decode()
+    listed = operator.get("/offline-data/").content.decode()
+    assert "no-such-list" in listed
+    assert "/again/" not in listed
+    assert "/file/" not in listed
+    Export.objects.update(state=State.WAITING)
+    operator.post(f"/offline-data/{export.pk}/cancel/")
+    assert Export.objects.get().state == State.CANCELLED
+
+
+def test_a_link_is_over_at_its_hour_although_nobody_has_tidied_up_yet(operator: Client) -> None:
+    export = made("messages")
+    Export.objects.update(expires_at=timezone.now() - dt.timedelta(seconds=1))
+    answer = operator.get(f"/offline-data/{export.pk}/file/")
+    assert answer.status_code == 410
+    assert f'action="/offline-data/{export.pk}/again/"' in answer.content.decode()
+
+
 def test_after_seven_days_the_link_says_that_it_has_expired(operator: Client) -> None:
     message("ann@example.org")
     export = made("messages")
-    making.tidy(now=timezone.now() + dt.timedelta(days=8))
+    tidying.tidy(now=timezone.now() + dt.timedelta(days=8))
     answer = operator.get(f"/offline-data/{export.pk}/file/")
     assert answer.status_code == 410
     assert "has expired" in answer.content.decode()

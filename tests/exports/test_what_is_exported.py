@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -13,12 +14,21 @@ from hypothesis import strategies as st
 from console.exporting import content as content_of
 from console.exporting import defused
 from console.lists import lists
-from exports import writers
-from exports.models import State
+from exports import making, writers
+from exports.models import Export, State
 from tests.exports.files import ask, made, sheets, table
 from tests.factories.sending import message
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("filters", [{"status": ["invalid", "soft_bounce"]}, {"reason": "spam"}, {"type": "trigger"}])
+def test_a_workbook_takes_every_filter(filters: dict[str, Any]) -> None:
+    message("ann@example.org", status="invalid", reason="spam")
+    export = made("messages", "xlsx", **filters)
+    assert (export.state, export.rows) == (State.DONE, 1)
+    head, row = sheets(export)["Sheet 1"]
+    assert row[head.index("Recipient")] == "ann@example.org"
 
 
 def test_a_list_is_written_with_its_filters_in_its_order() -> None:
@@ -93,9 +103,19 @@ def test_a_filter_that_matches_nothing_gives_the_heads_alone(format: str) -> Non
 
 
 def test_a_period_means_the_days_that_it_meant_when_it_was_asked_for() -> None:
-    export = ask("messages")
-    assert set(export.params) == {"from", "to", "sort"}
-    assert export.params["from"][0].endswith(" 00:00")
+    """Asked for three days ago, and made today."""
+    now = timezone.now()
+    asked = now - dt.timedelta(days=3)
+    message("then@example.org", at=now - dt.timedelta(days=8))
+    message("now@example.org")
+    export = ask("messages", now=asked)
+    assert making.make_next()
+    assert [row["Recipient"] for row in table(export_after(export))] == ["then@example.org"]
+
+
+def export_after(export: Export) -> Export:
+    export.refresh_from_db()
+    return export
 
 
 def test_a_list_whose_cells_are_worked_out_in_python_is_written_too() -> None:

@@ -1,0 +1,100 @@
+"""How far an export is, and whether it is still wanted: told and asked once a second while it is made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from exports.models import Export, State
+
+LEASE = dt.timedelta(seconds=60)
+TELL_SECONDS = 1.0
+CANCEL_SECONDS = 2.0
+
+
+class Stopped(Exception):
+    """Somebody cancelled it, or took it over."""
+
+
+def mine(export: Export) -> QuerySet[Export]:
+    """The export's row as long as it is this worker's."""
+    return Export.objects.filter(pk=export.pk, state=State.RUNNING, claim=export.claim)
+
+
+class Progress:
+    """Works in a thread with a connection of its own: the export's is busy with COPY."""
+
+    def __init__(self, export: Export, path: Path) -> None:
+        self._export, self._path = export, path
+        self._rows, self._size = 0, 0
+        # It is no longer this worker's.
+        self.stopped = False
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._reading: psycopg.Connection[Any] | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Progress:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def tell(self, rows: int) -> None:
+        """Raises Stopped when it was cancelled or taken over."""
+        self._rows = rows
+        if self.stopped:
+            raise Stopped
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What this thread asks of the database meanwhile is given up when the export is no longer wanted, and raises
+        Stopped: a statement may take minutes to its first row."""
+        connection.ensure_connection()
+        with self._lock:
+            self._reading = connection.connection
+        try:
+            yield
+        except DatabaseError as error:
+            if self.stopped:
+                raise Stopped from error
+            raise
+        finally:
+            # From here on nothing else is hit.
+            with self._lock:
+                self._reading = None
+
+    def _run(self) -> None:
+        try:
+            while not self._end.wait(TELL_SECONDS):
+                try:
+                    with suppress(FileNotFoundError):  # not begun yet, or moved to its place
+                        self._size = self._path.stat().st_size
+                    until = timezone.now() + LEASE
+                    held = mine(self._export).update(rows=self._rows, size=self._size, claimed_until=until)
+                except DatabaseError:
+                    # Its own statement will say the same.
+                    connection.close()
+                else:
+                    self.stopped = not held
+                    if self.stopped:
+                        self._give_up_reading()
+        finally:
+            connection.close()
+
+    def _give_up_reading(self) -> None:
+        with self._lock, suppress(psycopg.Error):  # asked again in a second
+            if self._reading is not None:
+                self._reading.cancel_safe(timeout=CANCEL_SECONDS)

@@ -1,0 +1,60 @@
+"""Taking away what nobody needs any more: files whose time is over, files of no export, and what names a person."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from console.forgetting import Forgotten
+from exports import storage
+from exports.models import UNDER_WAY, Export, State
+
+# Rows are deleted so long after their files, so that a link says that it has expired.
+FORGET_AFTER = dt.timedelta(days=30)
+
+
+def tidy(*, now: dt.datetime) -> int:
+    """Delete files whose time is over, files of no export, and rows that are long past; give the number of files."""
+    gone = 0
+    for export in Export.objects.filter(state=State.DONE, expires_at__lte=now)[:1000]:
+        storage.remove(export.file)
+        Export.objects.filter(pk=export.pk).update(state=State.EXPIRED, file="")
+        gone += 1
+    Export.objects.filter(requested_at__lt=now - FORGET_AFTER).exclude(state__in=[*UNDER_WAY, State.DONE]).delete()
+    known = set(Export.objects.exclude(file="").values_list("file", flat=True))
+    for name in storage.strays(known, now=now):
+        storage.remove(name)
+        gone += 1
+    _sweep(now)
+    return gone
+
+
+def _sweep(now: dt.datetime) -> None:
+    """What killed workers left half done."""
+    folder = Path(settings.EXPORTS_WORK_DIR)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        # By its files: a folder does not change when they grow. Whoever has just ended takes them away meanwhile.
+        with suppress(FileNotFoundError):
+            touched = max(one.stat().st_mtime for one in (path, *path.glob("*")))
+            if now.timestamp() - touched > storage.STRAY_AFTER.total_seconds():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def forget(address: str) -> Iterator[Forgotten]:
+    """Nobody looks into finished files for a person: all of them go. So does what was asked for about this person,
+    whose address stands in its filters; who makes it just now stops."""
+    files = Export.objects.filter(state=State.DONE)
+    for export in files:
+        # On commit: a dry run deletes nothing.
+        transaction.on_commit(partial(storage.remove, export.file))
+    yield Forgotten("Offline data", files.update(state=State.EXPIRED, file=""), "(files deleted)")
+    named = Q(filters__icontains=address.strip()) | Q(params__icontains=address.strip())
+    yield Forgotten("Exports of this address", Export.objects.filter(named).delete()[0], "(deleted)")
