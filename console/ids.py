@@ -27,6 +27,8 @@ SHIFT = 22
 LEASE_SECONDS = 3600
 # While the database is away, a lease that still holds is asked to be renewed so often, in seconds.
 RENEW_AGAIN = 30
+# A clock that is set back by less than this is waited for; by more, ids begin anew under another number.
+SET_BACK_MS = 1000
 MAX_ID = (1 << 63) - 1
 
 
@@ -74,8 +76,13 @@ class _Generator:
                 now = int(time.time() * 1000) - _EPOCH_MS
                 if now > self._last_ms:
                     self._last_ms, self._sequence = now, 0
-                elif self._sequence >= SEQUENCE or now < self._last_ms - 1000:
-                    # The millisecond is used up, or the clock was set back: wait until time has passed it.
+                elif now < self._last_ms - SET_BACK_MS:
+                    # Not waited for: that may take hours. Under the old number ids could come twice.
+                    self._pid = 0
+                    self._hold_node()
+                    continue
+                elif self._sequence >= SEQUENCE:
+                    # The millisecond is used up, or the clock was set back a little: wait until time has passed it.
                     time.sleep(0.0005)
                     continue
                 first = self._sequence

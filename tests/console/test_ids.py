@@ -125,3 +125,20 @@ def test_a_clock_set_back_makes_no_id_twice(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(ids.time, "time", lambda: real() - 0.02)
     made += new_ids(5)
     assert made == sorted(set(made))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_clock_set_back_by_an_hour_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = _Generator()
+    before, node = generator.take(5), generator._node
+    real = ids.time.time
+    monkeypatch.setattr(ids.time, "time", lambda: real() - 3600)
+    made: list[int] = []
+    thread = threading.Thread(target=lambda: made.extend([*generator.take(5), *generator.take(5)]), daemon=True)
+    thread.start()
+    thread.join(20)
+    # In order among themselves, by the clock as it is now, and under a number that nobody else has.
+    assert len(set(made)) == 10
+    assert made == sorted(made)
+    assert time_of(made[0]) < time_of(before[0]) - dt.timedelta(minutes=59)
+    assert generator._node != node
