@@ -13,6 +13,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,7 +112,8 @@ class Engine:
             room = min(CLAIM_AT_ONCE, IN_FLIGHT - self.in_flight)
             if room < CLAIM_AT_ONCE // 3:
                 self.room.clear()
-                await _wait_for(self.room, POLL_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.room.wait(), POLL_SECONDS)
                 if time.monotonic() < self._look_at:
                     continue
                 room = 0  # servers that keep us waiting must not make us look dead, nor blind to a pause
@@ -157,6 +159,7 @@ class Engine:
             claim.give_back([self._token])
             self._token = 0
         self._look_at = now + FRESH_SECONDS
+        self.store.refresh()
         if not room:
             self.permits.refresh(list(self.in_hand), workers=self.workers)
             return []
@@ -390,11 +393,3 @@ class Engine:
     async def _in(self, pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
         self._loop = asyncio.get_running_loop()
         return await self._loop.run_in_executor(pool, call, *arguments)
-
-
-async def _wait_for(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

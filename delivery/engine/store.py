@@ -87,9 +87,9 @@ class Store:
     account: Account = field(default_factory=Account.current)
     _fresh_until: float = 0.0
 
-    def load(self, batch: Iterable[Claimed]) -> None:
-        """Read what these messages need and is not known yet."""
-        batch = list(batch)
+    def refresh(self) -> None:
+        """Read again what an operator may switch, when it was read too long ago: also where nothing is claimed, for
+        what waits for a slow server's connections must not miss that all is stopped."""
         if time.monotonic() >= self._fresh_until:
             self.account = Account.current()
             # Replaced, never emptied: other threads compose from it meanwhile.
@@ -98,6 +98,11 @@ class Store:
             self.relays = relays.hops(self.signers)
             self.domains = _facts(self.domains)
             self._fresh_until = time.monotonic() + FRESH_SECONDS
+
+    def load(self, batch: Iterable[Claimed]) -> None:
+        """Read what these messages need and is not known yet."""
+        batch = list(batch)
+        self.refresh()
         users = {one.api_user_id for one in batch} - self.api_users.keys()
         if users:
             self.api_users |= ApiUser.objects.in_bulk(users)
@@ -121,7 +126,7 @@ class Store:
         composer = self.composers.get(key)
         task = self.tasks.get(one.task_id) if one.task_id is not None else None
         facts = self.domains.get(one.sender_domain_id)
-        if user is None or signer is None or facts is None or key not in self.composers:
+        if user is None or signer is None or facts is None or key not in self.composers or self.held_by(one):
             return NotReady.LATER
         if composer is None:
             return NotReady.UNFIT

@@ -1,0 +1,53 @@
+"""All sending is stopped while mail in hand waits for a slow server's connections."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from django.db import connection
+from django.utils import timezone
+
+from console.models import Account
+from delivery.engine import run
+from delivery.models import HeldBy, LimitGroup, Message, SenderAddress, Status
+from delivery.simulator.server import Simulator
+from tests.engine.test_crash import until
+from tests.engine.world import deliver, started
+
+CONNECTIONS = 3
+PEOPLE = 40
+
+
+def test_no_mail_begins_two_seconds_after_all_sending_is_stopped(
+    outside: Simulator, sender: SenderAddress, tmp_path: Path
+) -> None:
+    started(["first@a.sink.test"], sender)
+    deliver()
+    LimitGroup.objects.update(connections=CONNECTIONS)
+    outside.options.latency = 0.25
+    task = started([f"reader{n}@a.sink.test" for n in range(PEOPLE)], sender)
+    stop_file = tmp_path / "stop"
+
+    def work() -> None:
+        try:
+            run.deliver(seconds=60, stop_file=stop_file, idle_seconds=60)
+        finally:
+            connection.close()
+
+    engine = threading.Thread(target=work)
+    engine.start()
+    try:
+        until(lambda: len(outside.accepted()) > CONNECTIONS)
+        Account.current().stop_sending(by="ann", now=timezone.now())
+        time.sleep(2.2)
+        begun = len(outside.accepted()) + CONNECTIONS
+        until(lambda: not Message.objects.filter(task=task, status=Status.SENDING).exists())
+        assert len(outside.accepted()) <= begun
+    finally:
+        stop_file.touch()
+        engine.join()
+    assert set(Message.objects.filter(task=task, status=Status.HELD).values_list("held_by", flat=True)) == {
+        HeldBy.ACCOUNT
+    }
