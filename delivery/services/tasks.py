@@ -296,7 +296,11 @@ def _lock_counts(task: Task) -> None:
 
 def _fail_now(task_id: int, why: str, now: dt.datetime) -> None:
     with transaction.atomic():
-        _fail(Task.objects.select_for_update(of=("self",), no_key=True).get(pk=task_id), why, now)
+        task = Task.objects.select_for_update(of=("self",), no_key=True).get(pk=task_id)
+        # One that was stopped meanwhile stays so; one that is paused fails when it goes on, for what a pause holds is
+        # taken up by the end of the pause alone.
+        if task.status == TaskStatus.SENDING:
+            _fail(task, why, now)
 
 
 def _fail(task: Task, why: str, now: dt.datetime) -> None:
