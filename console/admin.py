@@ -57,3 +57,11 @@ class ApiUserAdmin(admin.ModelAdmin):
     list_display = ("name", "type", "enabled", "only_domain", "daily_quota", "created_at")
     list_filter = ("type", "enabled")
     search_fields = ("name",)
+
+    # Mail names the API user that it is of, and waits for it: one that is not wanted any more is disabled.
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    # Whether its mail is trigger or batch mail was decided when it was requested.
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("type",) if obj else ()

@@ -66,6 +66,10 @@ class SenderAddressAdmin(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    # A task may be sending from it: its page looks first.
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
 
 class VersionsOfTemplate(Watching, admin.TabularInline):
     model = TemplateVersion
