@@ -11,8 +11,7 @@ import zoneinfo
 from contextlib import suppress
 
 import structlog
-from django.db import Error as DatabaseError
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -43,8 +42,8 @@ def tick() -> None:
     """What the supervisor calls. An error here must not end it."""
     try:
         keep(now=timezone.now())
-    except DatabaseError:
-        raise
+    except (OperationalError, InterfaceError):
+        raise  # the database is away, which the supervisor waits out
     except Exception:
         log.exception("schedules_failed")
 
@@ -116,7 +115,11 @@ def _run_of(series: Task, account: Account, now: dt.datetime) -> Task | None:
         series.failure = _("The group, the template or the sender address was deleted. No further run begins.")
         return None
     inherited = {name: getattr(series, name) for name in _INHERITED}
-    run = Task.objects.create(parent=series, planned_at=series.next_run_at, type=Task.Type.RECURRING, **inherited)
+    due = {"parent": series, "planned_at": series.next_run_at}
+    # Clocks that are a day apart (Honolulu, Kiritimati) show the same time at the moment of a run that there was.
+    run = None if Task.objects.filter(**due).exists() else Task(type=Task.Type.RECURRING, **due, **inherited)
+    if run is not None:
+        run.save()
     series.next_run_at, series.planned_in = _after(series, account, now), account.time_zone
     return run
 

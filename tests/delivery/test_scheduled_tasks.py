@@ -321,3 +321,18 @@ def test_a_late_hold_leaves_alone_what_was_resumed_meanwhile() -> None:
     tasks.pause(task, cause=PauseCause.OPERATOR)
     tasks.resume(task)
     assert jobs.hold_task(task.pk) == 0
+
+
+def test_a_zone_a_day_apart_does_not_run_twice_what_has_run_nor_stop_what_else_is_due() -> None:
+    Account.objects.update(time_zone="Pacific/Honolulu")
+    series = weekly("2026-12-01T09:00", every_days=1)
+    honolulu = zoneinfo.ZoneInfo("Pacific/Honolulu")
+    first = dt.datetime(2026, 12, 1, 9, tzinfo=honolulu)
+    schedules.keep(now=first)
+    # In Kiritimati it is the same time a day later: the next run would be planned for the same moment.
+    Account.objects.update(time_zone="Pacific/Kiritimati")
+    schedules.keep(now=first + dt.timedelta(minutes=1))
+    assert series.runs.count() == 1
+    assert fresh(series).next_run_at == first + dt.timedelta(days=1)
+    schedules.keep(now=first + dt.timedelta(days=1))
+    assert series.runs.count() == 2
