@@ -14,6 +14,7 @@ not wait for the claims' deadlines.
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import fcntl
 import json
 import os
@@ -43,6 +44,8 @@ class Journal:
         self._number = 0
         self._file = -1
         self._size = 0
+        # Descriptors whose last write was cut short: the next one begins in the middle of a line.
+        self._cut: set[int] = set()
         # Page number → (path, descriptor, entries not settled).
         self._pages: dict[int, tuple[Path, int]] = {}
         self._open_entries: dict[int, int] = {}
@@ -53,12 +56,12 @@ class Journal:
 
     def claimed(self, token: int) -> None:
         """These rows are in hand now. One short line a claim: an engine lives for minutes, so the list stays short."""
-        os.write(self._claims, b"%d\n" % token)
+        self._write(self._claims, b"%d\n" % token)
 
     def append(self, settled: Settled) -> None:
         """Write one decision down, complete or not at all as far as a reader is concerned (it ends with a newline)."""
         line = (_json(_as_row(settled)) + "\n").encode(errors="replace")
-        os.write(self._file, line)
+        self._write(self._file, line)
         settled.page = self._number
         self._open_entries[self._number] += 1
         self._size += len(line)
@@ -86,6 +89,16 @@ class Journal:
             # waits for the claim's deadline.
             self._claims_path.unlink(missing_ok=True)
         os.close(self._claims)
+
+    def _write(self, file: int, line: bytes) -> None:
+        """Raises OSError, also when a full disk took a part of it only."""
+        if file in self._cut:
+            line = b"\n" + line
+        written = os.write(file, line)
+        self._cut.discard(file)
+        if written < len(line):
+            self._cut.add(file)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _turn_page(self) -> None:
         self._number += 1

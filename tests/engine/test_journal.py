@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,36 @@ def test_a_page_may_go_while_it_is_looked_at(writer: Journal, tmp_path: Path) ->
 def test_nothing_is_read_where_there_is_no_journal(tmp_path: Path) -> None:
     assert unheard(tmp_path / "nowhere") == []
     assert not journal.anything_left(tmp_path / "nowhere", set())
+
+
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """No file may become larger: a write ends in the middle, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_a_full_disk_cut_short_is_said_and_takes_nothing_else_with_it(writer: Journal, tmp_path: Path) -> None:
+    writer.append(told(1))
+    [page] = tmp_path.glob("*.journal")
+    with room(page.stat().st_size + 20):
+        for _again in range(2):
+            with pytest.raises(OSError):
+                writer.append(told(2))
+    writer.append(told(3))
+    assert unheard(tmp_path) == [1, 3]
+
+
+def test_a_claim_that_a_full_disk_cut_short_leaves_the_others_readable(tmp_path: Path) -> None:
+    writer = Journal(tmp_path, WRITER)
+    writer.claimed(12345)
+    with room(9), pytest.raises(OSError):
+        writer.claimed(67890)
+    writer.claimed(98765)
+    writer.close()
+    path = tmp_path / f"{WRITER}.claims"
+    assert not path.exists()
