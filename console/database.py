@@ -76,11 +76,12 @@ def configuration(*, pooled: bool) -> dict[str, Any]:
         if "postgresql" not in config["ENGINE"]:
             raise DatabaseUnavailable("DATABASE_URL must name a PostgreSQL database; Posthorn runs on no other.")
     options = config.setdefault("OPTIONS", {})
+    # A tenth of a millisecond: after a restart of the server nobody gets a connection of before.
+    config["CONN_HEALTH_CHECKS"] = True
     if pooled:
         options["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
     else:
         config["CONN_MAX_AGE"] = None
-        config["CONN_HEALTH_CHECKS"] = True
     return config
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render, resolve_url
 from django.urls import reverse
@@ -175,10 +176,28 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """A page with a number that stands in the log as well. It asks nothing of the database: that may be what broke."""
     number = secrets.token_hex(4)
-    log.error("error page shown", extra={"error_number": number, "path": request.path})
+    away = database_is_away(sys.exc_info()[1])
+    log.error("error page shown", extra={"error_number": number, "path": request.path, "database_away": away})
     from django.template.loader import render_to_string
 
-    return HttpResponse(render_to_string("500.html", {"number": number}), status=500)
+    response = HttpResponse(render_to_string("500.html", {"number": number, "away": away}), status=500)
+    if away:
+        # Load balancers, programs and htmx ask again by themselves.
+        response.status_code, response["Retry-After"] = 503, "10"
+    return response
+
+
+def database_is_away(error: BaseException | None) -> bool:
+    """Whether this is no fault of a page: the connection was lost, or none is to be had."""
+    while error is not None:
+        if isinstance(error, InterfaceError):
+            return True
+        if isinstance(error, OperationalError):
+            # SQLSTATE of what the server said, if it said anything: it goes down or comes up, or is full.
+            code = getattr(error.__cause__, "sqlstate", None)
+            return code is None or code.startswith(("08", "53", "57P"))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def count_text(count: int) -> str:
