@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import emptying
+
 if TYPE_CHECKING:
     from django.test import Client
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -25,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     database.ensure_running()
     # WhiteNoise warns when it is missing; the tests find static files where they are written.
     STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+    emptying.install()
 
 
 @pytest.fixture(scope="session")
