@@ -14,8 +14,6 @@ from django.utils.translation import gettext_lazy as _
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise as StrPromise
 
-    from console.registry import Page
-
 
 class Section(IntEnum):
     """In the order of the menu."""
@@ -100,12 +98,3 @@ def menu(request: HttpRequest) -> list[Group]:
 def _trouble(ask: Callable[[], Trouble | None] | None) -> Trouble | None:
     found = ask() if ask else None
     return found if found and found.count else None
-
-
-def parent_of(request: HttpRequest) -> Page | None:
-    """The page in the menu that the page asked for belongs to."""
-    from console.registry import pages
-
-    match = request.resolver_match
-    here = pages().get(match.url_name or "") if match else None
-    return pages().get(here.parent) if here and here.parent else None

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from console import ids
+from console.copying import copy_in
 from console.models import Account
 from delivery.callbacks import outbox
 from delivery.engine.retry import is_simulated
@@ -259,26 +260,24 @@ def _copy(cursor: Any, recorded: Sequence[Recorded]) -> None:
         "tracking_event (id, message_id, kind, link, ip, user_agent, client, automatic, detail, "
         "sender_domain_id, receiving_domain_id, sent_at)"
     )
-    # Django does not translate what COPY raises, and the caller tries again on its errors.
-    with connection.wrap_database_errors, cursor.copy(f"COPY {columns} FROM STDIN") as copy:
-        for one in recorded:
-            hit, message = one.hit, one.message
-            copy.write_row(
-                (
-                    hit.id,
-                    hit.message_id,
-                    hit.kind,
-                    hit.link[:MAX_LINK],
-                    hit.ip,
-                    hit.user_agent,
-                    one.client,
-                    one.automatic,
-                    "{}",
-                    message.of.sender_domain_id,
-                    message.of.receiving_domain_id,
-                    message.sent_at,
-                )
-            )
+    rows = (
+        (
+            one.hit.id,
+            one.hit.message_id,
+            one.hit.kind,
+            one.hit.link[:MAX_LINK],
+            one.hit.ip,
+            one.hit.user_agent,
+            one.client,
+            one.automatic,
+            "{}",
+            one.message.of.sender_domain_id,
+            one.message.of.receiving_domain_id,
+            one.message.sent_at,
+        )
+        for one in recorded
+    )
+    copy_in(cursor, columns, rows)
 
 
 def _update(cursor: Any, states: dict[int, _State]) -> None:

@@ -16,6 +16,7 @@ import structlog
 from django.db import connection, transaction
 
 from console.arrays import numbers, texts
+from console.copying import copy_in
 from delivery.callbacks import outbox
 from delivery.callbacks.outbox import Happened
 from delivery.engine import retry
@@ -305,35 +306,32 @@ def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:
         "delivery_attempt (message_id, number, at, seconds, outcome, reason, rule, phase, code, enhanced, reply, "
         "mx_host, remote_ip, send_ip, tls, certificate, conversation, next_at)"
     )
-    # Django does not translate what COPY raises, and the caller tries again on its errors.
-    with connection.wrap_database_errors, cursor.copy(f"COPY {columns} FROM STDIN") as copy:
-        for one in tried:
-            exchange, verdict = one.exchange, one.verdict
-            if exchange is None or verdict is None:
-                continue
-            copy.write_row(
-                (
-                    one.claimed.message_id,
-                    one.logged,
-                    _moment(exchange),
-                    exchange.seconds,
-                    # A relay's acceptance is no delivery yet.
-                    "sent" if one.status == Status.SENT else verdict.outcome,
-                    verdict.reason,
-                    verdict.rule,
-                    exchange.reply.phase.value,
-                    exchange.reply.code,
-                    exchange.reply.enhanced,
-                    exchange.reply.text,
-                    exchange.mx_host,
-                    exchange.remote_ip or None,
-                    exchange.local_ip or None,
-                    exchange.tls,
-                    exchange.certificate,
-                    _json(exchange.conversation),
-                    one.due,
-                )
-            )
+    rows = (
+        (
+            one.claimed.message_id,
+            one.logged,
+            _moment(exchange),
+            exchange.seconds,
+            # A relay's acceptance is no delivery yet.
+            "sent" if one.status == Status.SENT else verdict.outcome,
+            verdict.reason,
+            verdict.rule,
+            exchange.reply.phase.value,
+            exchange.reply.code,
+            exchange.reply.enhanced,
+            exchange.reply.text,
+            exchange.mx_host,
+            exchange.remote_ip or None,
+            exchange.local_ip or None,
+            exchange.tls,
+            exchange.certificate,
+            _json(exchange.conversation),
+            one.due,
+        )
+        for one in tried
+        if (exchange := one.exchange) is not None and (verdict := one.verdict) is not None
+    )
+    copy_in(cursor, columns, rows)
 
 
 def _moment(exchange: Exchange | None) -> dt.datetime | None:

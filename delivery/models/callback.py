@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import ClassVar
 
 from django.db import models
@@ -113,7 +112,3 @@ class CallbackEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.message_id}"
-
-    @property
-    def written_at(self) -> dt.datetime:
-        return ids.time_of(self.pk)

@@ -9,15 +9,12 @@ from delivery import templating
 from delivery.models import Callback, SenderAddress, SenderDomain, Task
 from delivery.models.address import ADDRESSES_PER_DOMAIN
 from delivery.services import callbacks, texts
+from delivery.services.refused import Refused
 from suppression.address import MalformedAddress, parse
 
 
-class AddressRefused(ValueError):
+class AddressRefused(Refused):
     """Nothing was saved; the text says what to do. `field` is the form's field that it belongs to."""
-
-    def __init__(self, text: str, field: str = "") -> None:
-        super().__init__(text)
-        self.field = field
 
 
 def check_prefix(prefix: str, domain: SenderDomain) -> str:

@@ -19,6 +19,7 @@ from delivery import templating
 from delivery.engine.retry import is_simulated
 from delivery.models import HeldBy, SenderAddress, SenderDomain, Template
 from delivery.services import quota, senders, texts
+from delivery.services.refused import Refused
 from delivery.services.requests import Made, Request, Wanted, as_json, make_messages
 from suppression import services as suppression
 from suppression.address import Address, MalformedAddress, parse
@@ -27,12 +28,8 @@ MAX_RECIPIENTS = 20
 MAX_VARIABLES = 1
 
 
-class RegularRefused(ValueError):
+class RegularRefused(Refused):
     """Nothing was made; the text says what to do. `field` is the form's field that it belongs to."""
-
-    def __init__(self, text: str, field: str = "") -> None:
-        super().__init__(text)
-        self.field = field
 
 
 @dataclass(frozen=True, slots=True)

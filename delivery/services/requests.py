@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from console import ids
+from console.copying import copy_in
 from console.models import Account, ApiUser
 from delivery.callbacks import outbox
 from delivery.engine.retry import is_simulated
@@ -184,8 +185,8 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
                 )
             )
     with connection.cursor() as cursor:
-        _copy(cursor, _MESSAGE_COLUMNS, messages)
-        _copy(cursor, _WAITING_COLUMNS, waiting)
+        copy_in(cursor, _MESSAGE_COLUMNS, messages)
+        copy_in(cursor, _WAITING_COLUMNS, waiting)
     _count_flow(request, joined, rejected)
     counted.write()
     outbox.tell(
@@ -229,13 +230,6 @@ _WAITING_COLUMNS = (
     "delivery_waiting (message_id, limit_group_id, queue_id, task_id, state, held_by, priority, turn, attempts, "
     "logged, due, answered, credit)"
 )
-
-
-def _copy(cursor: Any, columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    # Django does not translate what COPY raises; callers try again on its errors.
-    with connection.wrap_database_errors, cursor.copy(f"COPY {columns} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
 
 
 @dataclass(frozen=True, slots=True)

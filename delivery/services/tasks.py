@@ -38,6 +38,7 @@ from delivery.models.status import OPEN
 from delivery.services import again, senders, texts
 from delivery.services.counts import end_tasks
 from delivery.services.holding import held_by_pause
+from delivery.services.refused import Refused
 from delivery.services.requests import Request, Wanted, make_messages
 from delivery.services.times import Times, UnfitTimes
 from delivery.values import merged
@@ -51,12 +52,8 @@ CHUNK = 5000
 RETRY_SECONDS = (0.1, 1.0, 5.0)
 
 
-class TaskRefused(ValueError):
+class TaskRefused(Refused):
     """The task can't be made or changed; the text says what to do. `field` is the form's field it belongs to."""
-
-    def __init__(self, text: str, field: str = "") -> None:
-        super().__init__(text)
-        self.field = field
 
 
 @dataclass(frozen=True, slots=True)

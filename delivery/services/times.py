@@ -12,16 +12,13 @@ from django.utils.translation import gettext as _
 
 from delivery.models import Task
 from delivery.schedule import SendWindow, local_moment
+from delivery.services.refused import Refused
 
 MOST_DAYS = 366
 
 
-class UnfitTimes(ValueError):
+class UnfitTimes(Refused):
     """The text says what to do; `field` is the form's field that it belongs to."""
-
-    def __init__(self, text: str, field: str) -> None:
-        super().__init__(text)
-        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
