@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from tracking.languages import LANGUAGES, preferred
+from console.languages import LANGUAGES, preferred
 from tracking.models import UnsubscribePage
 
 

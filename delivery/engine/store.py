@@ -16,7 +16,6 @@ from django.conf import settings
 from django.utils import timezone
 
 from console.models import Account, ApiUser
-from delivery import templating
 from delivery.engine import retry
 from delivery.engine.claim import Claimed
 from delivery.engine.compose import Composer, Letter
@@ -224,8 +223,7 @@ def _active_keys(domain_ids: Iterable[int]) -> Iterable[tuple[int, str]]:
 
 def composer_of(version: TemplateVersion, *, batch: bool, tokens: Tokens) -> Composer:
     """The composer of a template version, as the engine, the message page and test sends use it."""
-    compiled = templating.compile(version.html or None, version.text, batch=batch)
-    return Composer(compiled, tokens, version.pk)
+    return Composer(version.compiled(batch=batch), tokens, version.pk)
 
 
 def _facts(domain_ids: Iterable[int]) -> dict[int, DomainFacts]:

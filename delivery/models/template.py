@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
+from django.utils import translation
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from console.languages import DEFAULT_LANGUAGE, LANGUAGES
+from delivery import templating
 
 
 class Template(models.Model):
@@ -17,6 +22,14 @@ class Template(models.Model):
     type = models.CharField(_("type"), max_length=4, choices=Type, default=Type.HTML)
     summary = models.CharField(
         _("summary"), max_length=200, blank=True, help_text=_("The preview text that inboxes show after the subject.")
+    )
+    # Of the line to unsubscribe that batch mail gets whose body has no such link.
+    language = models.CharField(
+        _("language"),
+        max_length=7,
+        choices=list(LANGUAGES.items()),
+        default=DEFAULT_LANGUAGE,
+        db_default=DEFAULT_LANGUAGE,
     )
     current = models.ForeignKey(
         "TemplateVersion",
@@ -47,6 +60,9 @@ class TemplateVersion(models.Model):
     number = models.PositiveIntegerField(_("version"))
     type = models.CharField(max_length=4, choices=Template.Type)
     summary = models.CharField(max_length=200, blank=True)
+    language = models.CharField(
+        max_length=7, choices=list(LANGUAGES.items()), default=DEFAULT_LANGUAGE, db_default=DEFAULT_LANGUAGE
+    )
     source = models.TextField(_("body"))
     html = models.TextField(blank=True)
     text = models.TextField()
@@ -60,3 +76,9 @@ class TemplateVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.template} v{self.number}"
+
+    def compiled(self, *, batch: bool) -> templating.Compiled:
+        """Ready to be filled. In batch mail whose body has no link to unsubscribe, one in the template's language."""
+        with translation.override(self.language):
+            words = gettext("Unsubscribe")
+        return templating.compile(self.html or None, self.text, batch=batch, unsubscribe=words, language=self.language)

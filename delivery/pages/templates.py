@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.filters import ChoiceFilter, FilterSet, IdFilter, TextFilter
 from console.forms import UploadField
+from console.languages import DEFAULT_LANGUAGE, LANGUAGES
 from console.lists import Button, Empty, ListPage
 from console.menu import Section
 from console.registry import Page, register
@@ -117,6 +118,16 @@ class TemplateForm(forms.Form):
             "batch mail gets a line with it when you leave it out."
         ),
     )
+    language = forms.ChoiceField(
+        label=gettext_lazy("Language of the line to unsubscribe"),
+        choices=list(LANGUAGES.items()),
+        widget=forms.RadioSelect,
+        error_messages={"required": gettext_lazy("Choose one.")},
+        help_text=gettext_lazy(
+            "Batch mail gets that line when the body has no {{unsubscribe_url}}. The page that it leads to speaks the "
+            "reader's language by itself."
+        ),
+    )
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -137,7 +148,7 @@ def _edit(request: HttpRequest, template: Template | None, initial: dict[str, An
     source = str(initial.get("source", ""))
     if form.is_bound and form.is_valid():
         source = form.cleaned_data["source"]
-        given = {name: form.cleaned_data[name] for name in ("name", "type", "summary")}
+        given = {name: form.cleaned_data[name] for name in ("name", "type", "summary", "language")}
         try:
             saved = templates.save_template(**given, source=source, by=request.user.get_username(), template=template)
         except templates.TemplateRefused as refused:
@@ -189,7 +200,7 @@ def _line(source: str, number: int) -> str:
 
 
 def new(request: HttpRequest) -> HttpResponse:
-    return _edit(request, None, {"type": Template.Type.HTML})
+    return _edit(request, None, {"type": Template.Type.HTML, "language": DEFAULT_LANGUAGE})
 
 
 def _of(pk: int) -> Template:
@@ -202,6 +213,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         "name": template.name,
         "type": template.type,
         "summary": template.summary,
+        "language": template.language,
         "source": template.current.source if template.current else "",
     }
     return _edit(request, template, initial)
@@ -239,6 +251,7 @@ def template_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "template": template,
         "shown": version,
+        "own_way_out": bool(version and templating.has_unsubscribe(version.source)),
         "versions": list(template.versions.defer("source", "html", "text")[:50]),
         "view": view,
         "tabs": [(each, words[each], f"?{urlencode({**asked, 'view': each})}") for each in views],

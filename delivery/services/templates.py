@@ -9,20 +9,18 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
+from console.languages import DEFAULT_LANGUAGE
 from console.models import ApiUser
 from delivery import templating
 from delivery.models import SenderAddress, Task, Template, TemplateVersion
 from delivery.services import senders, texts
+from delivery.services.refused import Refused
 from delivery.services.requests import Made, Request, Wanted, as_json, make_messages
 from suppression.address import parse
 
 
-class TemplateRefused(ValueError):
+class TemplateRefused(Refused):
     """Nothing was changed; the text says what to do. `field` is the form's field that it belongs to."""
-
-    def __init__(self, text: str, field: str = "") -> None:
-        super().__init__(text)
-        self.field = field
 
 
 def problems(source: str, type: str, summary: str = "") -> list[templating.Problem]:
@@ -54,9 +52,18 @@ def _prepare(source: str, type: str, summary: str) -> templating.Prepared:
 
 
 def save_template(
-    *, name: str, type: str, summary: str, source: str, by: str = "", template: Template | None = None
+    *,
+    name: str,
+    type: str,
+    summary: str,
+    source: str,
+    language: str = DEFAULT_LANGUAGE,
+    by: str = "",
+    template: Template | None = None,
 ) -> Template:
-    """Make a template, or change `template`. A body, type or summary that differs makes a new version.
+    """Make a template, or change `template`. A body, type, summary or language that differs makes a new version.
+
+    `language`: one of console.languages.LANGUAGES.
 
     Raises templating.TemplateError with every problem of the body, and TemplateRefused; then nothing was changed.
     """
@@ -69,12 +76,12 @@ def save_template(
     try:
         with transaction.atomic():
             if template is None:
-                template = Template.objects.create(name=name, type=type, summary=summary)
+                template = Template.objects.create(name=name, type=type, summary=summary, language=language)
             else:
                 template = Template.objects.select_for_update(of=("self",)).get(pk=template.pk, deleted_at=None)
-            template.name, template.type, template.summary = name, type, summary
-            current = template.current
-            if current is None or (current.source, current.type, current.summary) != (source, type, summary):
+            template.name, template.type, template.summary, template.language = name, type, summary, language
+            said, now = template.current, (source, type, summary, language)
+            if said is None or (said.source, said.type, said.summary, said.language) != now:
                 template.current = _new_version(template, prepared, source, by)
             template.save()
     except IntegrityError:
@@ -89,6 +96,7 @@ def _new_version(template: Template, prepared: templating.Prepared, source: str,
         number=last + 1,
         type=template.type,
         summary=template.summary,
+        language=template.language,
         source=source,
         html=prepared.html or "",
         text=prepared.text,
@@ -122,8 +130,7 @@ def delete_template(template: Template, *, now: dt.datetime) -> None:
 
 def filled(version: TemplateVersion, values: Mapping[str, str]) -> tuple[str, str]:
     """(HTML, text) as a recipient with these values gets them, with the footer of batch mail; for previews."""
-    html = version.html if version.type == Template.Type.HTML else None
-    compiled = templating.compile(html, version.text, batch=True)
+    compiled = version.compiled(batch=True)
     return compiled.render_html(values), compiled.render_text(values).replace("\r\n", "\n")
 
 

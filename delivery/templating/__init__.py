@@ -4,7 +4,7 @@ source ── check ──→ problems          prepare ──→ Prepared(html,
 """
 
 from delivery.templating.compiled import Compiled, Filler, fill_line, link_target
-from delivery.templating.compiling import compile
+from delivery.templating.compiling import compile, has_unsubscribe
 from delivery.templating.prepare import Prepared, prepare, read_upload
 from delivery.templating.problems import Problem, TemplateError
 from delivery.templating.safety import MAX_BYTES, Kind, check
@@ -22,6 +22,7 @@ __all__ = [
     "check",
     "compile",
     "fill_line",
+    "has_unsubscribe",
     "link_target",
     "prepare",
     "read_upload",

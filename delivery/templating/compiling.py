@@ -20,28 +20,36 @@ _URL_BEFORE = re.compile(r"https?://[^\s<>\"()]*\Z", re.IGNORECASE)
 _OPAQUE = re.compile(r"(?:mailto|tel|sms):", re.IGNORECASE)
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _FOOTER = (
-    '<div style="margin:24px 0 8px;text-align:center;font:12px/18px Arial,Helvetica,sans-serif;color:#6b7280">'
+    '<div lang="{}" style="'
+    'margin:24px 0 8px;text-align:center;font:12px/18px Arial,Helvetica,sans-serif;color:#6b7280">'
     '<a href="{{{{unsubscribe_url}}}}" style="color:#6b7280;text-decoration:underline">{}</a></div>'
 )
 
 
 def compile(
-    html: str | None, text: str, *, subject: str = "", batch: bool = False, unsubscribe: str = "Unsubscribe"
+    html: str | None,
+    text: str,
+    *,
+    subject: str = "",
+    batch: bool = False,
+    unsubscribe: str = "Unsubscribe",
+    language: str = "en",
 ) -> Compiled:
     """Cuts what `prepare` made of a template into segments.
 
     `html` is None for a plain-text template. With `batch`, a part that holds no `{{unsubscribe_url}}` gets a footer
-    with the link, worded `unsubscribe`. Raises TemplateError where a variable stands in no place for one.
+    with the link, worded `unsubscribe` in `language` (BCP 47). Raises TemplateError where a variable stands in no place
+    for one.
     """
     found = variables(f"{subject}\n{html or ''}\n{text}")
     html, text = None if html is None else crlf(html), crlf(text)
     links: list[Url] = []
     filler = None
     if html is not None:
-        if batch and not _has_unsubscribe(html):
-            html = insert_before_body_end(html, _FOOTER.format(entities.escape(unsubscribe)))
+        if batch and not has_unsubscribe(html):
+            html = insert_before_body_end(html, _FOOTER.format(language, entities.escape(unsubscribe)))
         filler = Filler(_html_parts(html, links))
-    if batch and not _has_unsubscribe(text):
+    if batch and not has_unsubscribe(text):
         text = f"{text.rstrip()}\r\n\r\n{unsubscribe}: {{{{{UNSUBSCRIBE_URL}}}}}\r\n"
     return Compiled(filler, Filler(list(_text_parts(text))), subject, tuple(links), tuple(found))
 
@@ -57,7 +65,8 @@ def _body_end(html: str) -> int:
     return ends[-1] if ends else len(html)
 
 
-def _has_unsubscribe(source: str) -> bool:
+def has_unsubscribe(source: str) -> bool:
+    """Whether it says by itself where the link to unsubscribe stands."""
     return UNSUBSCRIBE_URL in split(source)[1::2]
 
 

@@ -19,7 +19,7 @@ BODY = "<style>p { color: #123456 }</style>\n<p>Hello {{first_name}}, your code 
 
 
 def typed(**changes: Any) -> dict[str, Any]:
-    return {"name": "Welcome", "type": "html", "summary": "Hello", "source": BODY, **changes}
+    return {"name": "Welcome", "type": "html", "summary": "Hello", "language": "en", "source": BODY, **changes}
 
 
 def file(content: bytes, name: str = "mail.html") -> SimpleUploadedFile:

@@ -14,9 +14,9 @@ from django.utils.translation.template import templatize
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.languages import LANGUAGES, preferred
 from suppression.models import UnsubscribeReason
 from tests.tracking.mail import send
-from tracking.languages import LANGUAGES, preferred
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUES = sorted((ROOT / "locale").glob("*/LC_MESSAGES/django.po"))

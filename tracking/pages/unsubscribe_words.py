@@ -17,10 +17,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from console.forms import UploadField
+from console.languages import LANGUAGES
 from console.registry import Page, register
 from suppression.models import UnsubscribeReason
 from tracking.images import Measured, NotAnImage, measure
-from tracking.languages import LANGUAGES
 from tracking.models import UnsubscribePage
 from tracking.public_page import drawn, language_of
 from tracking.unsubscribe_page import masked

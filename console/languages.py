@@ -1,4 +1,4 @@
-"""The languages of the public pages, and which of them a browser asks for. Pure."""
+"""The languages in which recipients are spoken to, and which of them a browser asks for. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 # In the order in which they are offered. Django's name → the language's own.
 LANGUAGES = {"en": "English", "ja": "日本語", "pt-br": "Português", "zh-hans": "简体中文"}
+DEFAULT_LANGUAGE = "en"
 # By the first subtag alone: who reads Portuguese of Portugal or traditional Chinese reads these rather than English.
 _BY_SUBTAG = {name.partition("-")[0]: name for name in LANGUAGES}
 # Of a header: browsers send a line of a dozen languages at most.
@@ -17,7 +18,7 @@ def preferred(accept_language: str) -> str:
 
     Of two that it likes equally, the first. What can't be read is passed over.
     """
-    best, liked = "en", 0.0
+    best, liked = DEFAULT_LANGUAGE, 0.0
     for part in accept_language[:MAX_HEADER].split(","):
         tag, _semicolon, weight = part.partition(";")
         name = _BY_SUBTAG.get(tag.strip().lower().replace("_", "-").partition("-")[0])
