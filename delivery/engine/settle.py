@@ -1,7 +1,8 @@
 """The last stage: what became of each message, written in batches, each in one transaction.
 
 A row is settled only where the claim token still matches; whoever lost the claim changes nothing, so an attempt is
-written down once.
+written down once. And a message moves only from `sending`: where it is something else already, what was tried stays in
+the log, and nothing follows from it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from delivery.services.quota import count_ends
 log = structlog.get_logger()
 
 REPLY_SHOWN = 500
+# A claim of a message: its id and the claim's token.
+Key = tuple[int, int]
 # Once, for every attempt is written down.
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -59,6 +62,10 @@ class Settled:
     counts: bool = True
     # Where it stands in the journal; 0: nowhere.
     page: int = 0
+
+    @property
+    def key(self) -> Key:
+        return self.claimed.message_id, self.claimed.token
 
     @property
     def attempts(self) -> int:
@@ -125,30 +132,26 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime, tally: Tally | None = 
     put_off = [one for one in batch if one.status not in FINAL]
     with transaction.atomic(), connection.cursor() as cursor:
         ended = _end_waiting(cursor, final)
+        # By the token, too: a journal may hold an earlier claim of the same message, settled before.
         ours = ended.keys() | _put_off(cursor, put_off, now)
-        kept = [one for one in batch if one.claimed.message_id in ours]
-        tried = [one for one in kept if one.exchange is not None]
-        labels = _update_messages(
-            cursor, [one for one in kept if one.exchange is not None or one.status != Status.SENDING]
-        )
-        _count_outcomes(final, labels)
-        _write_attempts(cursor, tried)
-        outbox.tell(_told(one, now) for one in kept)
-        list_hard_bounces([_bounced(one) for one in tried if _is_hard(one)], now=now)
+        kept = [one for one in batch if one.key in ours]
+        wanted = [one for one in kept if one.exchange is not None or one.status != Status.SENDING]
+        labels = _update_messages(cursor, wanted)
+        changed = [one for one in wanted if one.claimed.message_id in labels]
+        if len(changed) != len(wanted):
+            _refuse(cursor, [one.claimed.message_id for one in wanted if one.claimed.message_id not in labels])
+        _count_outcomes(changed, labels)
+        _write_attempts(cursor, [one for one in kept if one.exchange is not None])
+        outbox.tell(_told(one, now) for one in changed)
+        list_hard_bounces([_bounced(one) for one in changed if _is_hard(one)], now=now)
+        over = [(one, *ended[one.key]) for one in changed if one.status in FINAL]
         count_ends(
-            (one.claimed.sender_domain_id, ended[one.claimed.message_id][0], one.status, one.reason)
-            for one in tried
-            if one.status in FINAL
+            (one.claimed.sender_domain_id, day, one.status, one.reason)
+            for one, day, _credit in over
+            if one.exchange is not None
         )
-        give_back(
-            (
-                (one.claimed.task_id, one.status, one.reason)
-                for one in kept
-                if one.status in FINAL and ended[one.claimed.message_id][1]
-            ),
-            now=now,
-        )
-        moved = [one for one in kept if one.status != Status.SENDING and one.claimed.task_id]
+        give_back(((one.claimed.task_id, one.status, one.reason) for one, _day, credit in over if credit), now=now)
+        moved = [one for one in changed if one.status != Status.SENDING and one.claimed.task_id]
         move_counts(
             delta
             for one in moved
@@ -160,6 +163,7 @@ def settle(batch: Sequence[Settled], *, now: dt.datetime, tally: Tally | None = 
         )
         end_tasks({one.claimed.task_id for one in moved if one.claimed.task_id}, now=now)
     if tally is not None:
+        # What was refused, too: it was tried, and has left the queue.
         tally.add(kept, now=now)
     return len(kept)
 
@@ -174,7 +178,7 @@ def _told(one: Settled, now: dt.datetime) -> Happened | None:
     return Happened(message_id, Happening.DEFERRED, at, {"reason": one.last_reply})
 
 
-def _end_waiting(cursor: Any, final: Sequence[Settled]) -> dict[int, tuple[dt.date | None, bool | None]]:
+def _end_waiting(cursor: Any, final: Sequence[Settled]) -> dict[Key, tuple[dt.date | None, bool | None]]:
     """Those whose claim was still ours, with the day for whose quota they were counted, and whether a credit is
     reserved for them."""
     if not final:
@@ -183,14 +187,14 @@ def _end_waiting(cursor: Any, final: Sequence[Settled]) -> dict[int, tuple[dt.da
         """
         DELETE FROM delivery_waiting w USING unnest(%s::bigint[], %s::bigint[]) AS v(id, token)
         WHERE w.message_id = v.id AND w.claim_token = v.token
-        RETURNING w.message_id, w.reserved_on, w.credit
+        RETURNING v.id, v.token, w.reserved_on, w.credit
         """,
         [numbers(one.claimed.message_id for one in final), numbers(one.claimed.token for one in final)],
     )
-    return {message_id: (day, credit) for message_id, day, credit in cursor.fetchall()}
+    return {(message_id, token): (day, credit) for message_id, token, day, credit in cursor.fetchall()}
 
 
-def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[int]:
+def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[Key]:
     """Back into the line: later when it was tried, at once when it was only given back."""
     if not put_off:
         return set()
@@ -203,7 +207,7 @@ def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[i
         FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::smallint[], %s::text[],
                     %s::timestamptz[], %s::timestamptz[], %s::smallint[], %s::smallint[], %s::boolean[])
             AS v(id, token, limit_group, state, held_by, due, expires_at, attempts, logged, answered)
-        WHERE w.message_id = v.id AND w.claim_token = v.token RETURNING w.message_id
+        WHERE w.message_id = v.id AND w.claim_token = v.token RETURNING v.id, v.token
         """,
         [
             [one.claimed.message_id for one in put_off],
@@ -219,11 +223,11 @@ def _put_off(cursor: Any, put_off: Sequence[Settled], now: dt.datetime) -> set[i
             [one.answered or one.claimed.answered for one in put_off],
         ],
     )
-    return {row[0] for row in cursor.fetchall()}
+    return set(cursor.fetchall())
 
 
 def _is_hard(one: Settled) -> bool:
-    return one.status in FINAL and one.reason == Reason.NOT_EXIST
+    return one.status in FINAL and one.reason == Reason.NOT_EXIST and one.exchange is not None
 
 
 def _bounced(one: Settled) -> Bounced:
@@ -271,32 +275,46 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> dict[int, str]:
             max(message_ids),
         ],
     )
-    labels = dict(cursor.fetchall())
-    if len(labels) != len(batch):
-        log.error("transition_refused", messages=message_ids[:20], changed=len(labels), wanted=len(batch))
-    return labels
+    return dict(cursor.fetchall())
 
 
-def _count_outcomes(final: Sequence[Settled], labels: Mapping[int, str]) -> None:
-    """For the statistics; of those alone that were changed."""
-    changed = Deltas()
-    for one in final:
+def _refuse(cursor: Any, message_ids: Sequence[int]) -> None:
+    """Messages that were not `sending` any more, which nothing of ours brings about. Whoever changed them has counted
+    that. What still waits of them goes with what they are: one that has ended out of the line, one that is held into
+    its hold."""
+    log.error("transition_refused", messages=message_ids[:20], refused=len(message_ids))
+    cursor.execute(
+        "UPDATE delivery_waiting w SET state = %s, held_by = m.held_by FROM delivery_message m "
+        "WHERE w.message_id = ANY(%s) AND m.id = w.message_id AND m.status = %s RETURNING w.message_id",
+        [Waiting.State.HELD, list(message_ids), Status.HELD],
+    )
+    held = {row[0] for row in cursor.fetchall()}
+    cursor.execute(
+        "DELETE FROM delivery_waiting WHERE message_id = ANY(%s)", [[one for one in message_ids if one not in held]]
+    )
+
+
+def _count_outcomes(changed: Sequence[Settled], labels: Mapping[int, str]) -> None:
+    """For the statistics."""
+    deltas = Deltas()
+    for one in changed:
+        if one.status not in FINAL:
+            continue
         of = one.claimed
-        if of.message_id in labels:
-            changed.moved(
-                Of(
-                    of.message_id,
-                    of.api_user_id,
-                    of.sender_domain_id,
-                    of.receiving_domain_id,
-                    of.version_id,
-                    labels[of.message_id],
-                ),
-                (Status.SENDING, ""),
-                (one.status, one.reason),
-                free=is_simulated(of.receiving_domain),
-            )
-    changed.write()
+        deltas.moved(
+            Of(
+                of.message_id,
+                of.api_user_id,
+                of.sender_domain_id,
+                of.receiving_domain_id,
+                of.version_id,
+                labels[of.message_id],
+            ),
+            (Status.SENDING, ""),
+            (one.status, one.reason),
+            free=is_simulated(of.receiving_domain),
+        )
+    deltas.write()
 
 
 def _write_attempts(cursor: Any, tried: Sequence[Settled]) -> None:
