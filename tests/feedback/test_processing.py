@@ -1,18 +1,13 @@
-"""What a mail that came back does: to the message, the lists, the figures; once, and only if its token is ours."""
+"""What a mail that came back does: to the message, the lists, the figures; and only if its token is ours."""
 
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from typing import Any
 
-import hypothesis
 import pytest
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
-from hypothesis import HealthCheck, given
-from hypothesis import strategies as st
 
 from delivery.models import DomainDay, Message, Reason, Status, TaskCount
 from delivery.services import outcomes
@@ -20,36 +15,13 @@ from delivery.services.outcomes import Correction
 from delivery.tokens import Tokens
 from suppression.models import Entry
 from tests.factories.sending import attempt, message
+from tests.feedback.filed import came, events, fate, processed
 from tests.feedback.mails import auto_reply, bounce_host, complaint, report, return_path, way_out
-from tracking.feedback import act, process, store
+from tracking.feedback import act, process
 from tracking.feedback.act import Outcome
-from tracking.feedback.store import Mail
-from tracking.feedback.types import Feedback, Returned
 from tracking.models import Event, FeedbackMail
 
 pytestmark = pytest.mark.django_db
-
-
-def came(mail: bytes, to: str, sender: str | None = "") -> FeedbackMail:
-    """The row of a mail that has come, waiting."""
-    store.keep([Mail(mail, len(mail), to, sender, "192.0.2.9")], now=timezone.now())
-    return FeedbackMail.objects.order_by("-pk")[0]
-
-
-def processed(mail: bytes, to: str, sender: str | None = "") -> FeedbackMail:
-    row = came(mail, to, sender)
-    process.process()
-    row.refresh_from_db()
-    return row
-
-
-def fate(of: Message) -> tuple[str, str, str]:
-    of.refresh_from_db()
-    return of.status, of.reason, of.last_reply
-
-
-def events(of: Message) -> list[str]:
-    return list(Event.objects.filter(message_id=of.pk).order_by("pk").values_list("kind", flat=True))
 
 
 # --- bounce mails
@@ -284,127 +256,7 @@ def test_mail_to_the_simulator_counts_for_no_domain(settings: Any) -> None:
     assert (day.delivered, day.invalid) == (8, 0)
 
 
-# --- once, and whatever comes
-
-
-def test_a_mail_at_which_the_reader_fails_is_filed_and_the_others_are_acted_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    bad, good = message(), message()
-    came(report(bad), return_path(bad))
-    came(report(good), return_path(good))
-    real = process.read
-
-    def read(raw: bytes, **envelope: Any) -> Any:
-        if str(bad.pk).encode() in raw:
-            raise RuntimeError("poison")
-        return real(raw, **envelope)
-
-    monkeypatch.setattr(process, "read", read)
-    for _time in range(process.TRIES + 1):
-        process.process()
-        FeedbackMail.objects.filter(state=FeedbackMail.State.WAITING).update(due=timezone.now())
-    states = dict(FeedbackMail.objects.values_list("envelope_to", "state"))
-    assert states == {return_path(bad): FeedbackMail.State.FAILED, return_path(good): FeedbackMail.State.DONE}
-    assert fate(good)[0] == "soft_bounce"
-    assert process.process() == 0
-
-
-def test_a_mail_that_killed_its_reader_is_taken_alone_the_next_time() -> None:
-    sent = [message() for _n in range(3)]
-    for one in sent:
-        came(report(one), return_path(one))
-    now = timezone.now()
-    assert len(process.claim(now=now)) == 3
-    # The worker is gone now, with all three in hand.
-    later = now + process.LEASE + dt.timedelta(seconds=1)
-    assert [len(process.claim(now=later)) for _time in range(4)] == [1, 1, 1, 0]
-
-
-NASTY = {
-    "empty": b"",
-    "zeros": b"\0" * 1000,
-    "eight bits": bytes(range(256)) * 40,
-    "no end": b"Subject: x\r\n" * 20_000,
-    "nested": b"".join(b"Content-Type: multipart/mixed; boundary=%d\r\n\r\n--%d\r\n" % (n, n) for n in range(10_000)),
-    "of 1970": b"Date: Thu, 1 Jan 1970 00:00:00 +0000\r\nSubject: Undeliverable\r\n\r\n550 5.1.1 no such user\r\n",
-    "surrogates": "Subject: Undelivered\r\n\r\n550 5.1.1 \udcff\ud800 no\0 such user\r\n".encode(
-        "utf-8", "surrogatepass"
-    ),
-}
-
-
-@pytest.mark.parametrize("name", NASTY)
-def test_whatever_comes_is_filed_as_seen(name: str) -> None:
-    sent = message()
-    row = processed(NASTY[name], return_path(sent))
-    assert row.state == FeedbackMail.State.DONE
-
-
-@given(text=st.text(max_size=200), facts=st.dictionaries(st.text(max_size=60), st.text(max_size=400), max_size=20))
-@hypothesis.settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_a_reader_finds_can_be_kept(text: str, facts: dict[str, str]) -> None:
-    sent = message()
-    returned = Returned(text[:50], "failed", text[:9], text, "permanent", "not_exist", text)
-    for kind in ("bounce", "complaint"):
-        row = came(report(sent, number=len(kind)), return_path(sent))
-        one = act.Case(row, Feedback(kind, (returned,), facts=facts, feedback_type=text), sent.pk)  # type: ignore[arg-type]
-        done = act.alone(one, now=timezone.now()) if one.alone else act.together([one], now=timezone.now())[0]
-        assert done.outcome in (Outcome.CORRECTED, Outcome.LISTED)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_at_work_never_act_on_the_same_mail(settings: Any) -> None:
-    settings.JOB_WORKERS = 4
-    sent = [message() for _n in range(70)]
-    for one in sent:
-        came(report(one), return_path(one))
-    done: list[int] = []
-
-    def work() -> None:
-        try:
-            done.append(process.process())
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _n in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(done) == 70
-    assert Event.objects.count() == 70
-    assert Message.objects.filter(status=Status.SOFT_BOUNCE).count() == 70
-
-
-@pytest.mark.django_db(transaction=True)
-def test_no_more_are_at_work_than_the_jobs_can_spare() -> None:
-    sent = message()
-    came(report(sent), return_path(sent))
-    seen: list[int] = []
-
-    def another() -> None:
-        try:
-            seen.append(process.process())
-        finally:
-            connection.close()
-
-    with process._slot() as mine:
-        assert mine
-        thread = threading.Thread(target=another)
-        thread.start()
-        thread.join()
-    assert seen == [0]
-    assert process.process() == 1
-
-
-def test_what_was_filed_is_deleted_when_it_is_old_and_what_waits_is_kept(settings: Any) -> None:
-    settings.FEEDBACK_KEEP_DAYS = 30
-    done, waiting = message(), message()
-    processed(report(done), return_path(done))
-    came(report(waiting), return_path(waiting))
-    now = timezone.now()
-    assert process.prune(now=now + dt.timedelta(days=29)) == 0
-    assert process.prune(now=now + dt.timedelta(days=31)) == 1
-    assert FeedbackMail.objects.get().envelope_to == return_path(waiting)
+# --- what people see
 
 
 def test_the_messages_page_says_that_it_was_accepted_and_what_follows_for_the_address(viewer: Client) -> None:
