@@ -79,7 +79,7 @@ def part_pages(bench: Bench) -> None:
     from console.models import User
 
     call_command("collectstatic", verbosity=0, interactive=False)
-    world.history(100_000, days=6)
+    world.older_mail(100_000, days=6)
     user = User.objects.create_user("bench", password="bench-password", is_staff=True, is_superuser=True)
     roles.give(user, roles.ADMINISTRATOR)
     settings.ALLOWED_HOSTS = ["*"]

@@ -57,11 +57,11 @@ def part_domains(bench: Bench) -> None:
 def part_older(bench: Bench) -> None:
     """As the table of messages holds nothing, and a million or ten millions of older rows."""
     figures = bench.figures
-    world.no_history()
+    world.no_older_mail()
     base = _send(bench, "older_0", bench.messages, domains=50)
     held = 0
     for wanted in sorted({min(1_000_000, bench.older), bench.older}):
-        seconds = world.history(wanted - held)
+        seconds = world.older_mail(wanted - held)
         held = wanted
         figures[f"older_{wanted}_made_s"] = round(seconds)
         figures[f"older_{wanted}_gb"] = round(world.database_bytes() / 2**30, 2)

@@ -53,7 +53,7 @@ def part_tracking(bench: Bench) -> None:
 
     call_command("collectstatic", verbosity=0, interactive=False)
     figures, messages = bench.figures, min(bench.messages, 10_000)
-    world.history(messages, days=0.02)
+    world.older_mail(messages, days=0.02)
     rows = list(Message.objects.order_by("-pk").values_list("pk", "version_id")[:messages])
     plain = _version_without_variables(rows[0][1])
     paths = {
