@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from django.conf import settings
 
 from delivery import return_path as paths
@@ -93,6 +95,33 @@ def bring(port: int, to: str | list[str], mail: bytes, sender: str = "") -> None
     """As a mail server does. Raises smtplib's errors where it is refused."""
     with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
         client.sendmail(sender, to, mail)
+
+
+def refusal(act: Callable[[], Any]) -> tuple[int, bytes]:
+    """The reply with which the first recipient, or the mail, was refused."""
+    with pytest.raises(smtplib.SMTPException) as raised:
+        act()
+    error = raised.value
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return next(iter(error.recipients.values()))
+    assert isinstance(error, smtplib.SMTPResponseException)
+    return error.smtp_code, error.smtp_error if isinstance(error.smtp_error, bytes) else error.smtp_error.encode()
+
+
+def talk(port: int, *lines: bytes, expect: int) -> bytes:
+    """What is said to these, sent at once: all of it until so many lines have come, or the end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(b"".join(line + b"\r\n" for line in lines))
+        said = b""
+        while said.count(b"\r\n") < expect:
+            try:
+                data = connection.recv(4096)
+            except ConnectionResetError:
+                break
+            if not data:
+                break
+            said += data
+        return said
 
 
 @contextmanager

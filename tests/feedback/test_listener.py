@@ -7,7 +7,6 @@ import smtplib
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +17,22 @@ from django.core.management import call_command
 from delivery.services import domains
 from delivery.tokens import Tokens
 from tests.factories.sending import message
-from tests.feedback.mails import bounce_host, bring, complaint, listening, report, return_path, way_out
+from tests.feedback.mails import (
+    bounce_host,
+    bring,
+    complaint,
+    listening,
+    refusal,
+    report,
+    return_path,
+    talk,
+    way_out,
+)
 from tracking.feedback import limits
 from tracking.feedback.limits import Limits
 from tracking.feedback.listener import Listener
 from tracking.feedback.store import KEPT_BYTES
 from tracking.models import FeedbackMail
-
-
-def refusal(act: Callable[[], Any]) -> tuple[int, bytes]:
-    """The reply with which the first recipient, or the mail, was refused."""
-    with pytest.raises(smtplib.SMTPException) as raised:
-        act()
-    error = raised.value
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return next(iter(error.recipients.values()))
-    assert isinstance(error, smtplib.SMTPResponseException)
-    return error.smtp_code, error.smtp_error if isinstance(error.smtp_error, bytes) else error.smtp_error.encode()
-
-
-def talk(port: int, *lines: bytes, expect: int) -> bytes:
-    """What is said to these, sent at once: all of it until so many lines have come, or the end."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.sendall(b"".join(line + b"\r\n" for line in lines))
-        said = b""
-        while said.count(b"\r\n") < expect:
-            try:
-                data = connection.recv(4096)
-            except ConnectionResetError:
-                break
-            if not data:
-                break
-            said += data
-        return said
 
 
 def test_a_bounce_mail_is_stored_as_it_came(listener: Listener) -> None:

@@ -136,6 +136,9 @@ class Listener:
         return ""
 
     async def keep(self, mails: Sequence[Mail]) -> bool:
+        # Whoever has given up waiting may bring the next, while the first still waits here.
+        if self._waiting.qsize() >= self.limits.connections:
+            return False
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((mails, done))
         try:
@@ -145,11 +148,14 @@ class Listener:
             return False
 
     async def _store(self) -> None:
-        """As much as waits, again and again. Sessions wait for their answer, so no more waits than there are."""
+        """As much as waits, again and again; but for mails whose client was told meanwhile to come again."""
         while True:
             batch = [await self._waiting.get()]
             while len(batch) < STORE_AT_ONCE and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
+            batch = [(mails, done) for mails, done in batch if not done.done()]
+            if not batch:
+                continue
             if await self._keep([mail for mails, _done in batch for mail in mails]):
                 answers = [True] * len(batch)
             else:

@@ -1,7 +1,7 @@
 """One SMTP connection of the listener: RFC 5321's dialogue, as far as it takes to receive mail.
 
-Bounded: lines, errors, recipients, sizes, times. Of a mail only its beginning is held; the rest is counted. Each mail
-is answered once the door has kept it.
+Bounded: lines, commands, errors, recipients, sizes, times. Of a mail only its beginning is held; the rest is counted.
+Each mail is answered once the door has kept it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import structlog
 
@@ -24,9 +24,15 @@ MAX_LINE = 2048
 MAX_ERRORS = 10
 MAX_RECIPIENTS = 20
 MAX_MAILS = 1000
+# Since the last mail: more than the longest way to one takes.
+MAX_COMMANDS = 100
 # RFC 5321 §4.5.3.2.7; and for all of a mail's body.
 COMMAND_SECONDS = 300.0
 BODY_SECONDS = 600.0
+# Of all that a client has to say. A mail that has begun by then may still come to its end.
+SESSION_SECONDS = 1800.0
+# For our last words.
+GOODBYE_SECONDS = 10.0
 # A mail over the limit is read on to its end, to be refused by 552: but not for ever.
 PATIENCE = 4
 
@@ -64,7 +70,8 @@ class Session:
         self.buffer = bytearray()
         self.out: list[str] = []
         self.greeted = self.secured = False
-        self.errors = self.mails = 0
+        self.errors = self.mails = self.commands = 0
+        self.until = asyncio.get_running_loop().time() + SESSION_SECONDS
         self._reset()
 
     def _reset(self) -> None:
@@ -77,8 +84,12 @@ class Session:
             self.out.append(f"220 {self.door.name} ESMTP Posthorn")
             while await self._command():
                 pass
-            await self._flush()
-        except (_Gone, OSError, TimeoutError, ssl.SSLError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._flush()
+        except TimeoutError:
+            # It does not read what is said to it: what was not sent yet must not keep the socket open.
+            self.writer.transport.abort()
+        except (_Gone, OSError, ssl.SSLError):
             pass
         except asyncio.CancelledError:
             # The end of this task, and asyncio's streams take one that was cancelled for an error.
@@ -107,18 +118,23 @@ class Session:
             await self.writer.drain()
 
     async def _line(self) -> str:
-        async with asyncio.timeout(COMMAND_SECONDS):
-            while (end := self.buffer.find(b"\n", 0, MAX_LINE)) < 0:
-                if len(self.buffer) >= MAX_LINE:
-                    await self._send_away("500 5.5.2 Line too long")
-                await self._more()
+        left = self.until - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(min(COMMAND_SECONDS, left)):
+                while (end := self.buffer.find(b"\n", 0, MAX_LINE)) < 0:
+                    if len(self.buffer) >= MAX_LINE:
+                        await self._send_away("500 5.5.2 Line too long")
+                    await self._more()
+        except TimeoutError:
+            await self._send_away(f"421 4.4.2 {self.door.name} No time left, come again")
         line = bytes(self.buffer[: end + 1])
         del self.buffer[: end + 1]
         return line.rstrip(b"\r\n").decode("utf-8", "replace")
 
-    async def _send_away(self, reply: str) -> None:
+    async def _send_away(self, reply: str) -> NoReturn:
         self.out.append(reply)
-        await self._flush()
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            await self._flush()
         raise _Gone
 
     async def _error(self, reply: str) -> None:
@@ -131,6 +147,9 @@ class Session:
 
     async def _command(self) -> bool:
         verb, _space, rest = (await self._line()).partition(" ")
+        self.commands += 1
+        if self.commands > MAX_COMMANDS:
+            await self._send_away(f"421 4.7.0 {self.door.name} Too many commands without a mail")
         match verb.upper():
             case "EHLO" | "HELO":
                 self._greet(verb.upper())
@@ -207,6 +226,7 @@ class Session:
         self.out.append("354 End data with <CR><LF>.<CR><LF>")
         async with asyncio.timeout(BODY_SECONDS):
             raw, size = await self._body()
+        self.commands = 0
         if size > self.door.max_bytes:
             self.out.append(self._too_big())
         elif await self.door.keep([Mail(raw, size, one, self.sender, self.client or None) for one in self.recipients]):
@@ -249,7 +269,8 @@ class Session:
         # What was sent in the clear behind STARTTLS must not survive the handshake (RFC 3207 §5).
         self.buffer.clear()
         self.out.append("220 2.0.0 Ready to start TLS")
-        await self._flush()
+        async with asyncio.timeout(COMMAND_SECONDS):
+            await self._flush()
         await self.writer.start_tls(self.door.tls, ssl_handshake_timeout=30.0)
         self.secured, self.greeted = True, False
         self._reset()
