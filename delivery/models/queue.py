@@ -31,6 +31,17 @@ class LimitGroup(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return group_title(self.name)
+
+
+def group_title(name: str) -> str:
+    """`provider:google` → “Google”; of a site its hosts, of a domain or a relay itself."""
+    kind, _colon, rest = name.partition(":")
+    return (rest.capitalize() if kind == "provider" else rest) or name
+
 
 class Site(models.Model):
     """A set of MX hosts: where mail for all domains that share it is taken."""

@@ -122,7 +122,7 @@ def refusals(ips: Sequence[str], *, now: dt.datetime) -> dict[str, list[Refusal]
     )
     for row in rows[: REFUSALS_SHOWN * max(1, len(ips))]:
         if len(found[row.sending_ip]) < REFUSALS_SHOWN:
-            found[row.sending_ip].append(Refusal(row.limit_group.name.partition(":")[2], row.said, row.paused_until))
+            found[row.sending_ip].append(Refusal(row.limit_group.title, row.said, row.paused_until))
     return found
 
 

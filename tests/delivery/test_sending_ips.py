@@ -169,12 +169,12 @@ def test_the_command_ends_with_one_when_something_must_be_mended(
 
 @pytest.mark.django_db
 def test_a_provider_that_refuses_the_ip_is_shown_and_ends_the_command_with_one(
-    simulated: Simulator, administrator: Any
+    simulated: Simulator, administrator: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = timezone.now()
-    for name, until in (("provider:gmail", dt.timedelta(hours=1)), ("provider:qq", -dt.timedelta(hours=1))):
+    for name, until in (("google", dt.timedelta(hours=1)), ("tencent", -dt.timedelta(hours=1))):
         QueuePause.objects.create(
-            limit_group=LimitGroup.objects.create(name=name),
+            limit_group=LimitGroup.objects.create(name=f"provider:{name}"),
             sending_ip="127.0.0.1",
             pace_at=now,
             since=now,
@@ -184,9 +184,12 @@ def test_a_provider_that_refuses_the_ip_is_shown_and_ends_the_command_with_one(
         )
     with pytest.raises(SystemExit):
         call_command("preflight")
+    assert "Refused by Google: 550 5.7.1 listed at google" in capsys.readouterr().out
     page = administrator.get("/sending-ips/").content.decode()
-    assert "550 5.7.1 listed at provider:gmail" in page
-    assert "provider:qq" not in page  # that one is over
+    assert ">Google</span>" in page
+    assert "550 5.7.1 listed at google" in page
+    assert "provider:" not in page
+    assert "tencent" not in page  # that one is over
 
 
 @pytest.mark.django_db

@@ -22,7 +22,7 @@ def checked() -> dict[str, Any]:
         Finding("port25", "bad", "port_closed", {"host": "mx.example.org", "port": "25", "said": "timed out"}),
     ]
     IpCheck.objects.update_or_create(ip=ip, defaults={"checked_at": now, "findings": [asdict(one) for one in findings]})
-    group, _made = LimitGroup.objects.get_or_create(name="provider:gmail")
+    group, _made = LimitGroup.objects.get_or_create(name="provider:google")
     QueuePause.objects.update_or_create(
         limit_group=group,
         sending_ip=ip,
