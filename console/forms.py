@@ -8,11 +8,18 @@ from typing import Any, ClassVar
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from console.widgets import UploadInput
+
+
+def posted(request: HttpRequest) -> dict[str, Any]:
+    """What a form is made with: `Form(**posted(request))`. Of a POST all that it holds, though it be nothing: a form
+    that came back empty is told what it lacks."""
+    return {"data": request.POST, "files": request.FILES} if request.method == "POST" else {}
 
 
 def dress(bound: forms.BoundField, *, rows: int = 0) -> SafeString:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_q.tasks import async_task
 
+from console.forms import posted
 from console.menu import Section
 from console.models import Account
 from console.registry import Page, register
@@ -53,7 +54,7 @@ def account_page(request: HttpRequest) -> HttpResponse:
 
 def edit(request: HttpRequest) -> HttpResponse:
     account = Account.current()
-    form = AccountForm(request.POST or None, instance=account)
+    form = AccountForm(instance=account, **posted(request))
     if request.method == "POST" and form.is_valid():
         # Only what the form holds: stopping all sending must never be undone by a form that was open meanwhile.
         account.save(update_fields=list(form.fields))

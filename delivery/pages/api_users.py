@@ -18,6 +18,7 @@ from django_q.tasks import async_task
 
 from console.badges import Badge
 from console.filters import ChoiceFilter, FilterSet, TextFilter, YesNoFilter
+from console.forms import posted
 from console.lists import Button, Empty, ListPage
 from console.menu import Section
 from console.models import ApiUser
@@ -166,7 +167,7 @@ def _show_secret(request: HttpRequest, user: ApiUser, secret: str, *, fresh: boo
 
 
 def new(request: HttpRequest) -> HttpResponse:
-    form = ApiUserForm(request.POST or None, initial={"type": ApiUser.Type.TRIGGER})
+    form = ApiUserForm(initial={"type": ApiUser.Type.TRIGGER}, **posted(request))
     if request.method == "POST" and form.is_valid():
         user = form.save(commit=False)
         secret = user.new_secret()
@@ -186,7 +187,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(ApiUser, pk=pk)
     crumbs = _crumbs(user)
-    form = ApiUserForm(request.POST or None, instance=user)
+    form = ApiUserForm(instance=user, **posted(request))
     if request.method == "POST" and form.is_valid():
         # Only what the form holds: somebody may be enabling it at this moment.
         user.save(update_fields=list(form.fields))

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from console.badges import Badge
 from console.filters import FilterSet, TextFilter, YesNoFilter
+from console.forms import posted
 from console.lists import Button, Empty, ListPage
 from console.menu import Section, Trouble
 from console.registry import Page, register
@@ -141,7 +142,7 @@ def _crumbs(callback: Callback | None = None) -> list[tuple[str, str]]:
 
 
 def new(request: HttpRequest) -> HttpResponse:
-    form = CallbackForm(request.POST or None)
+    form = CallbackForm(**posted(request))
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
@@ -169,7 +170,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     callback = get_object_or_404(Callback, pk=pk)
-    form = CallbackForm(request.POST or None, callback=callback)
+    form = CallbackForm(callback=callback, **posted(request))
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         callbacks.change(callback, url=data["url"], happenings=data["happenings"], enabled=data["enabled"])

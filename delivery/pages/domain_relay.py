@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.forms import posted
 from console.registry import register
 from console.views import confirm
 from delivery.engine.route import ascii_domain
@@ -136,7 +137,7 @@ def shown(domain: SenderDomain) -> Shown | None:
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     domain = get_object_or_404(SenderDomain, pk=pk)
     relay = Relay.objects.filter(domain=domain).first()
-    form = RelayForm(request.POST or None, relay=relay)
+    form = RelayForm(relay=relay, **posted(request))
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         relays.set_relay(

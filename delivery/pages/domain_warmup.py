@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.badges import Badge
+from console.forms import posted
 from console.registry import Page, register
 from console.templatetags.posthorn import percent
 from console.views import count_text
@@ -123,7 +124,7 @@ class LevelForm(forms.Form):
 
 def level_page(request: HttpRequest, pk: int) -> HttpResponse:
     domain = get_object_or_404(SenderDomain, pk=pk)
-    form = LevelForm(request.POST or None, initial={"level": domain.level})
+    form = LevelForm(initial={"level": domain.level}, **posted(request))
     if request.method == "POST" and form.is_valid():
         quota.set_level(domain, form.cleaned_data["level"], now=timezone.now())
         messages.success(

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.badges import Badge
 from console.filters import ChoiceFilter, FilterSet, TextFilter
+from console.forms import posted
 from console.lists import Button, Empty, ListPage
 from console.menu import Section, Trouble
 from console.registry import Page, register
@@ -168,7 +169,7 @@ class DomainForm(forms.Form):
 
 
 def new(request: HttpRequest) -> HttpResponse:
-    form = DomainForm(request.POST or None)
+    form = DomainForm(**posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             domain = domains.add_domain(form.cleaned_data["name"], by=request.user.get_username())

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.files.lines import csv_download
 from console.filters import FilterSet, TextFilter
-from console.forms import UploadField
+from console.forms import UploadField, posted
 from console.lists import Button, Empty, ListPage
 from console.menu import Section
 from console.registry import Page, register
@@ -145,7 +145,7 @@ class _Undone(Exception):
 
 
 def new(request: HttpRequest) -> HttpResponse:
-    form = NewGroupForm(request.POST or None, request.FILES or None)
+    form = NewGroupForm(**posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             with transaction.atomic():
@@ -173,7 +173,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     group = get_object_or_404(RecipientGroup, pk=pk)
     name = group.name
-    form = GroupForm(request.POST or None, instance=group)
+    form = GroupForm(instance=group, **posted(request))
     if request.method == "POST" and form.is_valid():
         # Only its own columns: an import may be counting at this moment.
         group.save(update_fields=["name", "description"])
@@ -190,7 +190,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 def import_page(request: HttpRequest, pk: int) -> HttpResponse:
     group = get_object_or_404(RecipientGroup, pk=pk)
-    form = ImportForm(request.POST or None, request.FILES or None)
+    form = ImportForm(**posted(request))
     if request.method == "POST" and form.is_valid() and (record := _import(request, group, form)) is not None:
         return redirect("group-import-result", pk=pk, number=record.pk)
     context = {

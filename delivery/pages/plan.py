@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.badges import Badge
+from console.forms import posted
 from console.menu import Section, Trouble
 from console.models import Account, ApiUser
 from console.registry import Page, register
@@ -26,6 +27,7 @@ from console.window import Window
 from delivery.engine import shape
 from delivery.models import CreditEntry, DomainDay, HeldBy, LimitGroup, SenderDomain, Waiting
 from delivery.models.address import ADDRESSES_PER_DOMAIN
+from delivery.models.queue import group_title
 from delivery.pages.domain_warmup import day_badge
 from delivery.pages.once import first_time, new_nonce
 from delivery.services import credits, quota, statistics, warmup
@@ -67,7 +69,7 @@ class GroupLimits:
 
 def plan(request: HttpRequest) -> HttpResponse:
     account = Account.current()
-    form = TopUpForm(request.POST or None) if request.user.has_perm("delivery.add_creditentry") else None
+    form = TopUpForm(**posted(request)) if request.user.has_perm("delivery.add_creditentry") else None
     if request.method == "POST" and form is not None and form.is_valid():
         with transaction.atomic():
             nonce = request.POST.get("nonce", "")[:32]
@@ -152,9 +154,7 @@ def group_limits() -> list[GroupLimits]:
         limits = shape.limits_of(name) if name else default
         if group := changed.get(name):
             limits = limits.but({name: getattr(group, name) for name in shape.LIMITS})
-        kind, _colon, shown = name.partition(":")
-        shown = shown.capitalize() if kind == "provider" else shown
-        found.append(GroupLimits(shown or _("Everybody else"), limits, name in changed))
+        found.append(GroupLimits(group_title(name) or _("Everybody else"), limits, name in changed))
     return found
 
 

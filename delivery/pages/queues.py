@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django_q.tasks import async_task
 
+from console.forms import posted
 from console.lists import Empty, ListPage
 from console.menu import Section, Trouble
 from console.registry import Page, register
@@ -184,10 +185,10 @@ class LimitsForm(forms.ModelForm):
 
 def limits(request: HttpRequest, pk: int) -> HttpResponse:
     group = get_object_or_404(LimitGroup, pk=pk)
-    form = LimitsForm(request.POST if request.method == "POST" else None, instance=group)
+    form = LimitsForm(instance=group, **posted(request))
     if request.method == "POST" and form.is_valid():
         form.save()
-        messages.success(request, _("The limits of %s are saved. Workers heed them within 2 seconds.") % group)
+        messages.success(request, _("The limits of %s are saved. Workers heed them within 2 seconds.") % group.title)
         return redirect("queues")
     domains = group.domains.order_by("name")
     context = {
@@ -195,17 +196,12 @@ def limits(request: HttpRequest, pk: int) -> HttpResponse:
         "group": group,
         "domains": list(domains.values_list("name", flat=True)[:10]),
         "more": max(0, domains.count() - 10),
-        "title": _("Limits of %s") % group_title(group),
+        "title": _("Limits of %s") % group.title,
         "submit": _("Save limits"),
         "cancel": reverse("queues"),
         "crumbs": [(_("Queue status"), reverse("queues")), (_("limits"), "")],
     }
     return render(request, "delivery/limits.html", context, status=422 if form.is_bound else 200)
-
-
-def group_title(group: LimitGroup) -> str:
-    """“provider:google” → “google”; of a site its hosts."""
-    return group.name.partition(":")[2] or group.name
 
 
 register(

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.clients import ip_of
-from console.forms import JsonObjectField
+from console.forms import JsonObjectField, posted
 from console.menu import Section
 from console.registry import Page, register
 from delivery.models import Message, SenderAddress, Template
@@ -84,7 +84,7 @@ class RegularForm(forms.Form):
 
 
 def regular(request: HttpRequest) -> HttpResponse:
-    form = RegularForm(request.POST or None)
+    form = RegularForm(**posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             with transaction.atomic():

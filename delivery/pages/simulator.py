@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.badges import Badge
 from console.clients import ip_of
+from console.forms import posted
 from console.menu import Section
 from console.registry import Page, register
 from delivery import badges
@@ -71,7 +72,7 @@ class Place:
 def simulator(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and not request.user.has_perm("delivery.send"):
         raise PermissionDenied
-    form = TryForm(request.POST or None)
+    form = TryForm(**posted(request))
     choices = {name: form.fields[name].queryset.exists() for name in ("sender_address", "template")}  # type: ignore[attr-defined]  # choices of models
     if request.method == "POST" and form.is_valid():
         wanted = [one.local for one in BEHAVIOURS] if form.cleaned_data["to"] == ALL else [form.cleaned_data["to"]]

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.clients import ip_of
-from console.forms import JsonObjectField
+from console.forms import JsonObjectField, posted
 from console.registry import Page, register
 from console.views import page_url
 from delivery.models import SenderAddress, Template
@@ -63,7 +63,7 @@ def test_send(request: HttpRequest, pk: int) -> HttpResponse:
         "subject": _("Test: %(name)s") % {"name": template.name},
         "variables": templates.sample_values(names),
     }
-    form = TestForm(request.POST or None, initial=initial)
+    form = TestForm(initial=initial, **posted(request))
     sender = form.fields["sender_address"]
     if not VERIFIED.all().exists():
         sender.help_text = _("There is none yet: verify a sender domain and create an address at it first.")

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.badges import Badge
 from console.filters import FilterSet, TextFilter, YesNoFilter
+from console.forms import posted
 from console.lists import Action, Button, Empty, ListPage
 from console.menu import Section
 from console.models import Account
@@ -81,7 +82,7 @@ class SwitchesForm(forms.ModelForm):
 
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     domain = get_object_or_404(SenderDomain, pk=pk)
-    form = SwitchesForm(request.POST if request.method == "POST" else None, instance=domain)
+    form = SwitchesForm(instance=domain, **posted(request))
     if form.is_valid():
         domain.save(update_fields=list(SWITCHES))
         messages.success(

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from console.badges import Badge
 from console.filters import ChoiceFilter, ChoicesFilter, FilterSet
+from console.forms import posted
 from console.lists import Empty, ListPage, lists
 from console.menu import Section
 from console.registry import Page, register
@@ -160,7 +161,7 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
     if not listing.valid:
         messages.error(request, _("Mend the filters first: nothing was exported."))
         return redirect(listing.query())
-    form = AskForm(request.POST or None)
+    form = AskForm(**posted(request))
     if request.method == "POST" and form.is_valid():
         making.ask(listing, Format(form.cleaned_data["format"]), by=request.user.pk)
         jobs.ask()

@@ -20,7 +20,7 @@ from console.files.encodings import ENCODING_NAMES, UnreadableFile
 from console.files.lines import csv_download, csv_lines
 from console.files.sheets import SheetRow
 from console.filters import DayField
-from console.forms import UploadField
+from console.forms import UploadField, posted
 from console.models import ApiUser
 from console.registry import Page, register
 from console.views import count_text
@@ -130,7 +130,7 @@ def _typed(text: str) -> Iterator[SheetRow]:
 
 
 def add(request: HttpRequest, kind: Kind) -> HttpResponse:
-    form = AddForm(kind, request.POST or None, request.FILES or None)
+    form = AddForm(kind, **posted(request))
     if request.method == "POST" and form.is_valid() and (upload := _take(request, form, kind)) is not None:
         if upload.malformed:
             return redirect("suppression-upload", pk=upload.pk)

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.files.encodings import ENCODING_NAMES, UnreadableFile
-from console.forms import UploadField
+from console.forms import UploadField, posted
 from console.models import ApiUser
 from console.registry import Page, register
 from console.views import count_text
@@ -190,7 +190,7 @@ class ColumnsForm(forms.Form):
 
 def bring(request: HttpRequest) -> HttpResponse:
     """The file: kept until its columns are confirmed, a day at most."""
-    form = FileForm(request.POST or None, request.FILES or None)
+    form = FileForm(**posted(request))
     if request.method == "POST" and form.is_valid():
         Upload.objects.filter(content__isnull=False, made_at__lt=timezone.now() - _KEPT).delete()
         chosen = form.cleaned_data["file"]

@@ -96,6 +96,23 @@ def test_an_answer_has_one_heading_and_a_policy_without_inline_scripts_and_other
         assert administrator.put(url).status_code == 405
         if "POST" not in page.methods:
             assert administrator.post(url).status_code == 405
+        elif "form" in (answer.context or {}):
+            it_says_at_its_fields_what_it_lacks(administrator.post(url))
+
+
+def it_says_at_its_fields_what_it_lacks(answer: Any) -> None:
+    """A form that was sent empty; or all of it may be left out."""
+    if answer.status_code == 302:
+        return
+    form, text = answer.context["form"], answer.content.decode()
+    assert answer.status_code == 422
+    assert form.is_bound and form.errors
+    for name in form.errors:
+        if name not in form.fields:
+            assert 'id="errors"' in text
+        # Some are drawn only where there is something to choose from.
+        elif f'name="{form[name].html_name}"' in text:
+            assert f'id="{form[name].auto_id}_error"' in text, name
 
 
 @by_page

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 
-from console.forms import UploadField
+from console.forms import UploadField, posted
 from console.languages import LANGUAGES
 from console.registry import Page, register
 from suppression.models import UnsubscribeReason
@@ -102,7 +102,7 @@ def words(request: HttpRequest) -> HttpResponse:
 
 def edit(request: HttpRequest) -> HttpResponse:
     page = UnsubscribePage.current()
-    form = WordsForm(request.POST or None, request.FILES or None, instance=page)
+    form = WordsForm(instance=page, **posted(request))
     if request.method == "POST" and form.is_valid():
         page.changed_at, page.changed_by_id = timezone.now(), request.user.pk
         changed = ["heading", "before", "after", "changed_at", "changed_by"]
