@@ -34,6 +34,8 @@ _SENDS = (
     "delivery.*_groupimport",
     "delivery.change_queue",
     "suppression.*",
+    "tracking.change_feedbackmail",
+    "tracking.delete_feedbackmail",
     "exports.*",
 )
 # Configuration, users, API users: everything.

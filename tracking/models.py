@@ -126,6 +126,8 @@ class FeedbackMail(models.Model):
     message_id = models.BigIntegerField(null=True)
     outcome = models.TextField(_("outcome"), blank=True)
     done_at = models.DateTimeField(null=True)
+    # What the last who failed at it said; empty: nobody could say anything any more.
+    error = models.TextField(_("error"), blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = _("returned mail")
@@ -133,6 +135,8 @@ class FeedbackMail(models.Model):
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["due", "id"], name="feedback_waiting", condition=models.Q(state=0)),
+            # Few, among all that were filed.
+            models.Index(fields=["id"], name="feedback_failed", condition=models.Q(state=2)),
         ]
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from console import ids
@@ -34,6 +35,7 @@ PAUSE = dt.timedelta(seconds=30)
 # Of one job, so that imports and expansions get their turn.
 SECONDS = 20.0
 PRUNE_AT_ONCE = 2000
+ERROR_LENGTH = 500
 # What is no mail's fault: the database has gone, or had us wait in a circle with others.
 AWAY = (OperationalError, InterfaceError)
 # Half of the key of the advisory locks that say how many are at work; the other half numbers them.
@@ -86,18 +88,34 @@ def work(mail_ids: Sequence[int]) -> int:
     except AWAY:
         _give_back(mail_ids)
         raise
-    except Exception:
+    except Exception as error:
         log.exception("feedback_not_processed", mails=list(mail_ids[:20]))
+        if len(mail_ids) == 1:
+            _note(mail_ids[0], error)
     filed = 0
     for mail_id in mail_ids if len(mail_ids) > 1 else ():
         try:
             filed += _work([mail_id])
         except AWAY:
             raise
-        except Exception:
+        except Exception as error:
             log.exception("feedback_not_processed", mails=[mail_id])
+            _note(mail_id, error)
     FeedbackMail.objects.filter(pk__in=mail_ids, state=FeedbackMail.State.WAITING).update(due=timezone.now() + PAUSE)
     return filed
+
+
+def again(mails: QuerySet[FeedbackMail], *, now: dt.datetime) -> int:
+    """Take up failed mails once more, as if nobody had tried; give how many."""
+    return mails.filter(state=FeedbackMail.State.FAILED).update(
+        state=FeedbackMail.State.WAITING, tries=0, due=now, done_at=None, error=""
+    )
+
+
+def _note(mail_id: int, error: Exception) -> None:
+    """Kept for the person who looks at it when it has failed for good."""
+    said = act.storable(f"{type(error).__name__}: {error}")[:ERROR_LENGTH]
+    FeedbackMail.objects.filter(pk=mail_id).update(error=said)
 
 
 def _work(mail_ids: Sequence[int]) -> int:
