@@ -17,13 +17,13 @@ from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Replace
 
 from console import ids
-from console.forgetting import CantForget, Forgotten
-from delivery.models import CallbackEvent, Message, Recipient, RecipientGroup
+from console.forgetting import CantForget, Forgotten, out_of_errors
+from delivery.models import CallbackEvent, GroupImport, Message, Recipient, RecipientGroup
 from delivery.models.status import OPEN
 from suppression.address import Address, parse
 from suppression.models import Change
 from tracking import contacts
-from tracking.models import Event, FeedbackMail
+from tracking.models import Event
 
 # The messages of one regular mail are requested together.
 TOGETHER = dt.timedelta(seconds=10)
@@ -45,9 +45,11 @@ def forget(text: str) -> Iterator[Forgotten]:
     if message_ids:
         yield Forgotten("Attempts", _attempts(message_ids, address, name), "(address taken out of what servers said)")
     yield Forgotten("Opens, clicks and other events", _events(message_ids), "(IP address, program and link taken out)")
-    yield Forgotten("Returned mail", _deleted(FeedbackMail.objects.filter(message_id__in=message_ids)), "(deleted)")
+    yield Forgotten("Returned mail", _returned_mail(message_ids, address), "(deleted)")
     yield Forgotten("Callback events", _deleted(CallbackEvent.objects.filter(message_id__in=message_ids)), "(deleted)")
     yield Forgotten("Recipient groups", _leave_groups(address), "(row deleted)")
+    told = out_of_errors(GroupImport.objects.all(), address.canonical)
+    yield Forgotten("Malformed rows of group imports", told, "(address taken out)")
     changes = Change.objects.filter(what__icontains=address.key)
     told = changes.update(what="(a forgotten address)")
     yield Forgotten("Changes of the suppression lists", told, "(address taken out)")
@@ -61,6 +63,24 @@ def _leave_groups(address: Address) -> int:
     left = list(rows.values_list("group_id", flat=True))
     RecipientGroup.objects.filter(pk__in=left).update(size=F("size") - 1)
     return _deleted(rows)
+
+
+def _returned_mail(message_ids: list[int], address: Address) -> int:
+    """What is about these messages; and of what names no message, or was never read, where the address stands in it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM tracking_feedbackmail WHERE message_id = ANY(%(ids)s) OR (message_id IS NULL AND "
+            "(envelope_from ILIKE %(like)s OR encode(raw, 'escape') ILIKE %(like)s))",
+            {"ids": message_ids, "like": f"%{_literal(address.canonical)}%"},
+        )
+        return int(cursor.rowcount)
+
+
+def _literal(text: str) -> str:
+    """For LIKE, in the form in which bytes are written as text."""
+    octets = text.encode().decode("latin-1")
+    written = "".join(f"\\{ord(one):03o}" if ord(one) > 126 else one for one in octets)
+    return written.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _deleted(rows: QuerySet[Any]) -> int:

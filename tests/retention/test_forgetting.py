@@ -10,10 +10,10 @@ from django.db import connection
 from django.utils import timezone
 
 from delivery.callbacks.outbox import Happened
-from delivery.models import Attempt, CallbackEvent, Happening, Message, RecipientGroup
+from delivery.models import Attempt, CallbackEvent, GroupImport, Happening, Message, RecipientGroup
 from delivery.services import callbacks
 from exports.models import Export
-from suppression.models import Entry
+from suppression.models import Entry, Upload
 from tests.callbacks.conftest import happen
 from tests.engine.world import group_of
 from tests.exports.files import ask
@@ -49,7 +49,16 @@ def known() -> Message:
 
     outbox.forget()
     happen(Happened(one.pk, Happening.OPEN, now))
-    group_of([ADDRESS, "carol@example.org"])
+    group = group_of([ADDRESS, "carol@example.org"])
+    wrong = [[3, f"{ADDRESS.upper()} (work)", "Enter the address alone."], [4, "bob", "There is no @ in it."]]
+    GroupImport.objects.create(group=group, filename="people.csv", malformed=2, errors=wrong)
+    Upload.objects.create(list=Entry.List.BOUNCE, malformed=2, errors=wrong, made_at=now)
+    Upload.objects.create(filename="lists.csv", content=f"email\n{ADDRESS}\n".encode(), made_at=now)
+    # Read by nobody, and about no message that anybody could prove.
+    for number, state in enumerate((FeedbackMail.State.FAILED, FeedbackMail.State.DONE)):
+        raw = f"To: fbl@x\n\nOriginal-Rcpt-To: <{ADDRESS.lower()}>".encode()
+        FeedbackMail.objects.create(digest=b"n%d" % number, received_at=now, raw=raw, size=9, due=now, state=state)
+    FeedbackMail.objects.create(digest=b"b", received_at=now, raw=b"To: bob", size=3, due=now, state=1)
     return one
 
 
@@ -71,6 +80,8 @@ def test_the_address_stands_nowhere_but_on_the_lists(known: Message) -> None:
     assert everywhere("203.0.113.9") == []
     assert "Messages: 1" in said
     assert "kept, so that the address is not mailed again" in said
+    for rows in (GroupImport.objects.exclude(malformed=0).get().errors, Upload.objects.get().errors):
+        assert rows == [[3, "", "Enter the address alone."], [4, "bob", "There is no @ in it."]]
 
 
 def test_what_is_counted_and_what_is_others_stays(known: Message) -> None:
@@ -83,7 +94,7 @@ def test_what_is_counted_and_what_is_others_stays(known: Message) -> None:
     assert Attempt.objects.get(message_id=known.pk).code == 250
     assert RecipientGroup.objects.get().size == 1
     assert not CallbackEvent.objects.exists()
-    assert not FeedbackMail.objects.exists()
+    assert FeedbackMail.objects.get().raw == b"To: bob"
 
 
 def test_a_dry_run_changes_nothing(known: Message) -> None:
