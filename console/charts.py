@@ -63,6 +63,7 @@ class Chart:
             "type": self.type,
             "labels": [str(label) for label in self.labels],
             "unit": self.unit,
+            "decimals": self.decimals,
             "stacked": self.stacked,
             "series": [
                 {

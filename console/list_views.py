@@ -32,6 +32,8 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
     columns = _columns(request, page, table)
     actions = [action for action in page.actions if request.user.has_perm(action.permission)]
     table.selectable = bool(actions) and bool(rows)
+    nothing = _nothing(listing) if not rows else None
+    first_step = page.empty and page.empty.button and _offered(request, page.empty.button)
     context = {
         "page": page,
         "listing": listing,
@@ -48,10 +50,12 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         "actions": actions,
         "carried": _carried(listing),
         "bulk": [(action, reverse(f"{page.name}-{action.name}")) for action in actions],
-        "nothing": _nothing(listing) if not rows else None,
+        "nothing": nothing,
         "create": page.create if page.create and _offered(request, page.create) else None,
         "buttons": [button for button in page.buttons if _offered(request, button)],
-        "first_step": page.empty and page.empty.button and _offered(request, page.empty.button),
+        "first_step": first_step,
+        # The next step is the page's only loud button.
+        "blank": nothing is not None and nothing["kind"] == "first" and first_step,
         "export_url": _export_url(request, listing),
         "live": page.refresh and request.GET.get("live") != "0",
         "here": shown.here,

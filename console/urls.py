@@ -19,7 +19,7 @@ _home = [] if "home" in _pages else [path("", require_GET(views.home), name="hom
 urlpatterns = [
     *_home,
     path("healthz", login_not_required(require_GET(views.healthz)), name="healthz"),
-    path("sign-in/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("sign-in/", views.SignIn.as_view(), name="login"),
     path("sign-out/", auth.LogoutView.as_view(), name="logout"),
     path(
         "password/",

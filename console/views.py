@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth.views import LoginView
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render, resolve_url
@@ -24,6 +25,9 @@ from console.models import User
 from console.registry import pages
 
 log = logging.getLogger(__name__)
+
+# Makes the first administrator, in the folder of the installation and with its settings.
+FIRST_ADMINISTRATOR = ".venv/bin/python manage.py createsuperuser"
 
 
 def confirm(
@@ -160,6 +164,15 @@ def theme(request: HttpRequest) -> HttpResponse:
         request.user.theme = asked
         request.user.save(update_fields=["theme"])
     return back(request, "home")
+
+
+class SignIn(LoginView):
+    """The sign-in page. On a new installation, where nobody could, it says how the first administrator is made."""
+
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(nobody=not User.objects.exists(), first_command=FIRST_ADMINISTRATOR, **kwargs)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

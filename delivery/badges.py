@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.badges import Badge
+from console.templatetags.posthorn import clock
 from delivery.models import HeldBy, Message, PauseCause, Reason, Standing, Status, Task, TaskStatus
 
 MESSAGE: dict[str, Badge] = {
@@ -61,9 +60,3 @@ def task_badge(task: Task) -> Badge:
     if task.status == TaskStatus.FAILED:
         return badge.but(title=task.failure)
     return badge
-
-
-def clock(moment: dt.datetime) -> str:
-    """The time of day in the account's zone, with the day when it is another one."""
-    here = timezone.localtime(moment)
-    return date_format(here, "H:i" if here.date() == timezone.localdate() else "j M H:i")

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.badges import Tone
-from delivery.badges import clock
+from console.templatetags.posthorn import clock
 from delivery.models import Attempt, HeldBy, Message, Reason, Status
 
 

@@ -58,11 +58,18 @@ def both_zones(moment: dt.datetime) -> str:
     return f"{here:%Y-%m-%d %H:%M:%S}.{milli} {here:%Z} ({utc:{form}}.{milli} UTC)"
 
 
+def clock(moment: dt.datetime) -> str:
+    """The time of day in the account's zone, with the day when it is another one."""
+    here = timezone.localtime(moment)
+    return date_format(here, "H:i" if here.date() == timezone.localdate() else "j M H:i")
+
+
 @register.simple_tag
 def when(moment: dt.datetime | dt.date | None, style: str = "seconds") -> SafeString:
     """A time in the account's zone; both zones to the millisecond on hover.
 
-    style: "seconds" 21 Nov 09:41:07, "minutes" 21 Nov 09:41, "day" 21 Nov, "time" 09:41:07, "milli" 09:41:07.312.
+    style: "seconds" 21 Nov 09:41:07, "minutes" 21 Nov 09:41, "day" 21 Nov, "time" 09:41:07, "milli" 09:41:07.312,
+    "clock" 09:41 today.
     Other years than this one: 3 Mar 2024.
     """
     if not moment:
@@ -71,6 +78,10 @@ def when(moment: dt.datetime | dt.date | None, style: str = "seconds") -> SafeSt
         year = "" if moment.year == timezone.localdate().year else " Y"
         return format_html('<time datetime="{}">{}</time>', moment.isoformat(), date_format(moment, f"j M{year}"))
     here = timezone.localtime(moment)
+    if style == "clock":
+        return format_html(
+            '<time datetime="{}" title="{}">{}</time>', here.isoformat(), both_zones(moment), clock(moment)
+        )
     forms_by_style = {"seconds": "j M H:i:s", "minutes": "j M H:i", "day": "j M", "time": "H:i:s", "milli": "H:i:s"}
     form = forms_by_style[style]
     if style not in ("time", "milli") and here.year != timezone.localtime().year:

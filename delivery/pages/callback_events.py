@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from console.badges import Badge
 from console.filters import ChoicesFilter, FilterSet, IdFilter, ModelFilter
-from console.lists import Empty, ListPage
+from console.lists import Button, Empty, ListPage
 from console.registry import Page, register
 from console.tables import Column, MainColumn, NumberColumn, StatusColumn, Table, TimeColumn
 from console.window import Window
@@ -124,6 +124,7 @@ register(
             icon="webhook",
             title=gettext_lazy("Nothing has been told yet"),
             text=gettext_lazy("Send a test event from the page of a callback address."),
+            button=Button(label=gettext_lazy("Callback addresses"), page="callbacks", icon="webhook"),
         ),
     ),
     Page(

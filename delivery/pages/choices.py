@@ -67,3 +67,19 @@ def addresses() -> QuerySet[SenderAddress]:
 
 def groups() -> QuerySet[RecipientGroup]:
     return RecipientGroup.objects.order_by("-id")
+
+
+def lacks(form: forms.Form, **words: str) -> list[tuple[str, str]]:
+    """What must be made before the form can be sent, as nothing can be chosen: (page, words). `words`: by field."""
+    needed = (
+        ("sender_address", "addresses", _("a sender address")),
+        ("template", "templates", _("an email template")),
+        ("group", "groups", _("a recipient group")),
+    )
+    return [
+        (page, words.get(name, usual))
+        for name, page, usual in needed
+        if isinstance(field := form.fields.get(name), forms.ModelChoiceField)
+        and field.queryset is not None
+        and not field.queryset.exists()
+    ]

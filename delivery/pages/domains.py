@@ -24,7 +24,6 @@ from console.menu import Section, Trouble
 from console.registry import Page, register
 from console.tables import ActionsColumn, MainColumn, NumberColumn, RowAction, StatusColumn, Table, TimeColumn
 from console.views import back, confirm, confirmed
-from delivery.badges import clock
 from delivery.models import DkimKey, DnsRecord, SenderDomain
 from delivery.models.address import ADDRESSES_PER_DOMAIN
 from delivery.pages.domain_records import State, shown
@@ -128,8 +127,6 @@ def domain_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "domain": domain,
         "badge": domain_badge(domain),
-        "asked": clock(domain.checked_at) if domain.checked_at else "",
-        "again": clock(domain.next_check_at) if domain.next_check_at else "",
         "records": records,
         "needed": len(needed),
         "wrong": len(wrong),
@@ -168,6 +165,14 @@ class DomainForm(forms.Form):
     )
 
 
+def _next_step() -> str:
+    if settings.SIMULATOR:
+        return _(
+            "Here the simulator is the whole outside world. Press “Publish in the simulator's DNS”, then “Verify now”."
+        )
+    return _("Now publish these records where the domain's DNS is kept, then press “Verify now”.")
+
+
 def new(request: HttpRequest) -> HttpResponse:
     form = DomainForm(**posted(request))
     if request.method == "POST" and form.is_valid():
@@ -176,7 +181,7 @@ def new(request: HttpRequest) -> HttpResponse:
         except domains.DomainRefused as refused:
             form.add_error("name", str(refused))
         else:
-            messages.success(request, _("Now publish these records where the domain's DNS is kept, then press Verify."))
+            messages.success(request, _next_step())
             return redirect("domain", pk=domain.pk)
     context = {
         "form": form,

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from console import ids
 from console.filters import ChoicesFilter, IdFilter, TextFilter
-from console.lists import Empty, ListPage
+from console.lists import Button, Empty, ListPage
 from console.menu import Section
 from console.models import ApiUser
 from console.registry import register
@@ -172,6 +172,7 @@ register(
             icon="mail",
             title=gettext_lazy("No mail was requested yet"),
             text=gettext_lazy("Every recipient of a task or a regular mail gets a row here, with what became of it."),
+            button=Button(label=gettext_lazy("Create sending task"), page="task-new", permission="delivery.send"),
         ),
     )
 )

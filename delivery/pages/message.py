@@ -16,6 +16,7 @@ from console.registry import Page, register
 from console.views import sandboxed
 from delivery.badges import message_badge
 from delivery.models import Attempt, Message, Task, TemplateVersion, Waiting
+from delivery.models.status import OPEN
 from delivery.neutral import neutralised
 from delivery.reading import reading
 from delivery.services.as_sent import AsSent, NotThere, mail_as_sent
@@ -50,8 +51,10 @@ def _context(request: HttpRequest, pk: int) -> dict[str, Any]:
 
 def story(request: HttpRequest, pk: int) -> HttpResponse:
     context = _context(request, pk)
-    entries = timeline(context["message"], context["attempts"], context["task"])
-    return render(request, "delivery/message.html", {**context, "tab": "timeline", "entries": entries})
+    message = context["message"]
+    entries = timeline(message, context["attempts"], context["task"])
+    context |= {"tab": "timeline", "entries": entries, "live": message.status in OPEN}
+    return render(request, "delivery/message.html", context)
 
 
 def mail(request: HttpRequest, pk: int) -> HttpResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -64,6 +65,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "now": look.now,
         "account_": account,
         "steps": [] if steps.done else steps_of(look, steps),
+        "simulated": settings.SIMULATOR,
         "attention": overview_attention.found(look, account, waits, fresh, weeks),
         "well": _well(waits),
         "line": waits,

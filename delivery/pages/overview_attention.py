@@ -12,11 +12,10 @@ from django.utils.translation import ngettext
 from console.badges import Tone
 from console.context import ALIVE_SECONDS
 from console.models import Account, Heartbeat
-from console.templatetags.posthorn import percent, span
+from console.templatetags.posthorn import clock, percent, span
 from console.views import count_text
 from delivery import attention
 from delivery.attention import Attention, Look
-from delivery.badges import clock
 from delivery.models import HeldBy, QueuePause, Status
 from delivery.pages.domain_warmup import WHY
 from delivery.pages.email_status import status_url

@@ -37,8 +37,8 @@ def steps_of(look: Look, steps: service.Steps) -> list[Step]:
             steps.verified,
             _("Verify it"),
             _("Publish the DNS records that its page shows; DNS is asked again every 10 minutes."),
-            link("domains"),
-            _("Sender domains"),
+            link("domain", steps.pending) if steps.pending else link("domains"),
+            _("DNS records") if steps.pending else _("Sender domains"),
         ),
         (
             steps.address,
@@ -58,8 +58,8 @@ def steps_of(look: Look, steps: service.Steps) -> list[Step]:
             steps.group,
             _("Import a recipient group"),
             _("A CSV file or workbook: the first column is the address, the others are variables."),
-            link("group-new") or link("groups"),
-            _("Create group"),
+            (link("group-import", steps.nobody_in) if steps.nobody_in else link("group-new")) or link("groups"),
+            _("Import recipients") if steps.nobody_in else _("Create group"),
         ),
         (
             steps.task,

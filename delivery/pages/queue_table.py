@@ -20,8 +20,8 @@ from console.badges import Badge
 from console.filters import ChoiceFilter, FilterSet, ModelFilter, TextFilter
 from console.models import ApiUser
 from console.tables import ActionsColumn, Column, MainColumn, NumberColumn, RowAction, StatusColumn, Table
-from console.templatetags.posthorn import DASH, both_zones, num, percent, span
-from delivery.badges import QUEUE, clock
+from console.templatetags.posthorn import DASH, both_zones, clock, num, percent, span
+from delivery.badges import QUEUE
 from delivery.models import Flow, QueuePause, SenderDomain, Standing, Status
 from delivery.pages.email_status import status_url
 from delivery.services import flow

@@ -19,7 +19,7 @@ from console.menu import Section
 from console.registry import Page, register
 from delivery.models import Message, SenderAddress, Template
 from delivery.models.status import OPEN
-from delivery.pages.choices import AddressChoice, SubjectField, TemplateChoice, addresses, templates
+from delivery.pages.choices import AddressChoice, SubjectField, TemplateChoice, addresses, lacks, templates
 from delivery.pages.email_status import MessageTable, annotated
 from delivery.pages.once import first_time, new_nonce
 from delivery.services.regular import (
@@ -104,6 +104,7 @@ def regular(request: HttpRequest) -> HttpResponse:
         "submit": _("Send"),
         "submit_hint": _("Sending begins at once, before batch mail."),
         "nonce": new_nonce(),
+        "lacks": lacks(form, template=_("an email template with one variable at most")),
     }
     return render(request, "delivery/regular.html", context, status=422 if form.is_bound else 200)
 

@@ -31,6 +31,7 @@ from delivery.pages.choices import (
     TemplateChoice,
     addresses,
     groups,
+    lacks,
     templates,
 )
 from delivery.pages.once import first_time, new_nonce
@@ -248,23 +249,9 @@ def _form(request: HttpRequest, form: TaskForm, status: int = 200) -> HttpRespon
         "submit_hint": _("You see the count once more before anything is sent."),
         "cancel": reverse("tasks"),
         "crumbs": [(_("Batch tasks"), reverse("tasks")), (_("new"), "")],
-        "lacks": _lacks(form),
+        "lacks": lacks(form),
     }
     return render(request, "delivery/task_new.html", context, status=status)
-
-
-def _lacks(form: TaskForm) -> list[tuple[str, str]]:
-    """What must be made before a task can be: (page, words)."""
-    needed = (
-        ("sender_address", "addresses", _("a sender address")),
-        ("template", "templates", _("an email template")),
-        ("group", "groups", _("a recipient group")),
-    )
-    return [
-        (page, words)
-        for name, page, words in needed
-        if not form.fields[name].queryset.exists()  # type: ignore[attr-defined]
-    ]
 
 
 def _moment(moment: dt.datetime) -> str:

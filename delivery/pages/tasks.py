@@ -34,9 +34,9 @@ from console.tables import (
     Table,
     TimeColumn,
 )
-from console.templatetags.posthorn import percent
+from console.templatetags.posthorn import clock, percent
 from console.views import count_text
-from delivery.badges import MESSAGE, TASK, clock, task_badge
+from delivery.badges import MESSAGE, TASK, task_badge
 from delivery.models import PauseCause, Status, Task, TaskCount, TaskStatus
 from delivery.models.status import FINAL, TASK_UNDER_WAY
 from delivery.pages.email_status import status_url
@@ -223,6 +223,8 @@ def segments(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+_CREATE = Button(label=gettext_lazy("Create sending task"), page="task-new", permission="delivery.send")
+
 register(
     ListPage(
         name="tasks",
@@ -238,11 +240,12 @@ register(
         section=Section.SENDING,
         order=30,
         description=gettext_lazy("Each recipient sees only themselves."),
-        create=Button(label=gettext_lazy("Create sending task"), page="task-new", permission="delivery.send"),
+        create=_CREATE,
         empty=Empty(
             icon="send",
             title=gettext_lazy("No batch task yet"),
             text=gettext_lazy("A task sends one template to one recipient group. Here you see how far each has come."),
+            button=_CREATE,
         ),
         refresh=5,
         template="delivery/tasks.html",

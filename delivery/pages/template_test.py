@@ -58,8 +58,9 @@ def test_send(request: HttpRequest, pk: int) -> HttpResponse:
     template = get_object_or_404(Template.objects.filter(deleted_at=None).select_related("current"), pk=pk)
     names = list(template.current.variables) if template.current else []
     initial = {
-        "recipient": getattr(request.user, "email", "")
-        or (f"success+test@{settings.SIMULATOR_DOMAIN}" if settings.SIMULATOR else ""),
+        "recipient": f"success+test@{settings.SIMULATOR_DOMAIN}"
+        if settings.SIMULATOR
+        else getattr(request.user, "email", ""),
         "subject": _("Test: %(name)s") % {"name": template.name},
         "variables": templates.sample_values(names),
     }

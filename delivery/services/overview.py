@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, Q
 
 from delivery.models import (
     Callback,
@@ -94,7 +94,10 @@ def fallen_days(now: dt.datetime) -> list[DomainDay]:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a new installation has of all that a first task needs."""
+    """What a new installation has of all that a first task needs.
+
+    `pending`: a domain that is to be verified, where none is; `nobody_in`: a group that nobody is in, where all are so.
+    """
 
     domain: bool
     verified: bool
@@ -102,6 +105,8 @@ class Steps:
     template: bool
     group: bool
     task: bool
+    pending: int | None = None
+    nobody_in: int | None = None
 
     @property
     def done(self) -> bool:
@@ -111,13 +116,19 @@ class Steps:
 def steps() -> Steps:
     if Task.objects.exists():
         return Steps(True, True, True, True, True, True)
+    # The newest of those that are as far as any.
+    domain = SenderDomain.objects.order_by(F("verified_at").asc(nulls_last=True), "-pk").first()
+    group = RecipientGroup.objects.order_by("-size", "-pk").first()
+    verified, filled = domain is not None and domain.verified, group is not None and group.size > 0
     return Steps(
-        domain=SenderDomain.objects.exists(),
-        verified=SenderDomain.objects.filter(verified_at__isnull=False).exists(),
+        domain=domain is not None,
+        verified=verified,
         address=SenderAddress.objects.exists(),
         template=Template.objects.filter(deleted_at=None, current__isnull=False).exists(),
-        group=RecipientGroup.objects.filter(size__gt=0).exists(),
+        group=filled,
         task=False,
+        pending=domain.pk if domain is not None and not verified else None,
+        nobody_in=group.pk if group is not None and not filled else None,
     )
 
 

@@ -30,6 +30,14 @@ def test_a_wrong_password_is_said_and_nothing_more(client: Client, person: Calla
     assert b'role="alert"' in answer.content
 
 
+def test_where_nobody_could_sign_in_it_says_how_the_first_administrator_is_made(
+    db: None, client: Client, person: Callable[[str], Any]
+) -> None:
+    assert b"manage.py createsuperuser" in client.get("/sign-in/").content
+    person("viewer")
+    assert b"createsuperuser" not in client.get("/sign-in/").content
+
+
 def test_signing_out_needs_a_post(viewer: Client) -> None:
     assert viewer.get("/sign-out/").status_code == 405
     assert viewer.post("/sign-out/")["Location"] == "/sign-in/"

@@ -51,6 +51,17 @@ def test_an_empty_installation_is_led_to_its_first_task(administrator: Client) -
     assert home(administrator)["steps"] == []
 
 
+def test_a_step_that_was_begun_leads_to_where_it_is_gone_on_with(administrator: Client) -> None:
+    def link(title: str) -> str:
+        return next(step.link for step in home(administrator)["steps"] if step.title == title)
+
+    assert link("Verify it") == "/domains/"
+    assert link("Import a recipient group") == "/groups/new/"
+    domain, group = DomainFactory(verified_at=None), GroupFactory(people=0)
+    assert link("Verify it") == f"/domains/{domain.pk}/"
+    assert link("Import a recipient group") == f"/groups/{group.pk}/import/"
+
+
 def test_a_viewer_is_offered_nothing_that_is_refused(viewer: Client) -> None:
     assert [step.title for step in home(viewer)["steps"] if "new" in step.link] == []
 

@@ -10,7 +10,9 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 
+from console.models import User
 from console.supervisor import Supervisor, known_parts
+from console.views import FIRST_ADMINISTRATOR
 
 
 class Command(BaseCommand):
@@ -31,6 +33,10 @@ class Command(BaseCommand):
         ask_to_stop(supervisor)
         supervisor.start()
         self.stdout.write(f"Posthorn serves {', '.join(names)} at {settings.WEB_BIND}. Ctrl-C ends it.")
+        if "web" in names:
+            self.stdout.write(f"The console: {settings.PUBLIC_URL}/")
+            if not User.objects.exists():
+                self.stdout.write(f"Nobody can sign in yet. {FIRST_ADMINISTRATOR} makes the first administrator.")
         try:
             supervisor.run()
         finally:
