@@ -9,7 +9,8 @@ import threading
 import time
 
 LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 20.0
+# Longer than a supervisor would have waited (console/stopping.py); a constant, for settings may not be there yet.
+PATIENCE_SECONDS = 40.0
 
 
 def hold() -> None:

@@ -195,6 +195,10 @@ STORAGES["exports"] = (
 # Without a sign of life for so long, the supervisor replaces a part. Longer than a busy machine takes to start one.
 SILENT_SECONDS = env.float("SILENT_SECONDS", default=60)
 
+# From SIGTERM to the end of `serve`: mail on the wire gets ten seconds less (console/stopping.py). Whoever stops the
+# service must wait longer than that.
+STOP_SECONDS = env.float("STOP_SECONDS", default=30)
+
 # --- Machines that share one database
 # Tells them apart; empty: this machine's own name.
 MACHINE_NAME = env.str("MACHINE_NAME", default="")

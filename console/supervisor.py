@@ -28,15 +28,14 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from console import heartbeat
+from console.stopping import GONE_SECONDS, PART_SECONDS
 
 log = structlog.get_logger()
 
 TICK_SECONDS = 0.5
 # Signs of life are asked for so many times within settings.SILENT_SECONDS.
 CHECKS = 12
-STOP_SECONDS = 17.0
 ASK_SECONDS = 3.0
-GONE_SECONDS = 2.0
 BACKOFF_SECONDS = (0.5, 1, 2, 5, 10, 30)
 CLUSTERS = ("jobs", "deliver")
 
@@ -187,11 +186,12 @@ class Supervisor:
                 self._silent_since[name] = time.monotonic()
 
     def stop(self) -> None:
-        """End all parts in order within 20 s: first no new work, then those at work, last the outside world."""
+        """End all parts in order within settings.STOP_SECONDS: first no new work, then those at work, last the outside
+        world."""
         self.stopping = True
         self.stop_file.parent.mkdir(parents=True, exist_ok=True)
         self.stop_file.touch()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + PART_SECONDS
         outside = [part for part in self.parts if part.name == "simulator"]
         ours = [part for part in self.parts if part not in outside]
         for group in (ours, outside):

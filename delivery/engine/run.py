@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from console import heartbeat
+from console import heartbeat, stopping
 from delivery.engine import claim, hop, retry, route, second_look, shares, sites
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
@@ -54,7 +54,7 @@ WAKE_SECONDS = 0.5
 LANE_SECONDS = 0.1
 LANES_KEPT = 1000
 NOT_READ = Verdict("deferred", "server_error", "message", "not_read")
-STOP_SECONDS = 15.0
+STOP_SECONDS = stopping.ENGINE_SECONDS
 # Before that, at an end that nobody asked for: a server may think about the final dot for minutes.
 ENDING_SECONDS = 60.0
 LOOKUP_SECONDS = 3.0

@@ -39,7 +39,7 @@ IPS = ("127.0.0.2", "127.0.0.3")
 LIMITED, CONNECTIONS, RATE = "limited.moods.test", 6, 40
 LIMITED_GROUP = f"mx:mx.{LIMITED}"
 GIVE_UP_SECONDS = 600
-STOP_SECONDS = 25
+STOP_SECONDS = 40
 
 
 def until(true: Callable[[], T], what: str, seconds: float = GIVE_UP_SECONDS) -> T:

@@ -120,7 +120,7 @@ def test_stopping_ends_a_part_and_what_it_started(
 def test_a_part_that_does_not_heed_sigterm_is_killed(
     watched: Callable[..., tuple[Supervisor, Part]], pids: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(module, "PART_SECONDS", 0.5)
     supervisor, part = watched(before="signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     _leader, child = pids()
     supervisor.stop()
