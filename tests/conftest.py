@@ -40,6 +40,19 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     settings.DATABASES["default"]["TEST"]["NAME"] = f"{name}_{run}"
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """No commit waits for the disk: this database outlives no power failure. Who kills PostgreSQL has one of its own
+    (installation.py), which waits."""
+    from django.db import connection
+
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            name = connection.ops.quote_name(connection.settings_dict["NAME"])
+            cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+        connection.close()
+
+
 @pytest.fixture
 def person(db: None, django_user_model: Any) -> Callable[[str], Any]:
     """Makes a person of this role: person("viewer")."""
