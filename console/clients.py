@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -14,7 +15,13 @@ def ip_of(request: HttpRequest) -> str | None:
     if settings.SECURE_PROXY_SSL_HEADER:
         # The last address is our proxy's own word, those before it are whatever it was told.
         seen = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() or seen
+    return _address(seen)
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> str | None:
+    """As PostgreSQL writes it; None for what is no address."""
     try:
-        return str(ipaddress.ip_address(seen))
+        return str(ipaddress.ip_address(text))
     except ValueError:
         return None

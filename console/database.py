@@ -62,8 +62,12 @@ def is_embedded() -> bool:
     return EMBEDDED and not env.str("DATABASE_URL", default="")
 
 
-def configuration(*, pooled: bool) -> dict[str, Any]:
-    """Django's settings of the default database. `pooled` in web processes only."""
+def configuration() -> dict[str, Any]:
+    """Django's settings of the default database: each thread keeps a connection of its own.
+
+    It is looked at before its use, a tenth of a millisecond: after a restart of the server nobody gets one of before.
+    No pool: web threads are few and last, and taking a connection for each request costs more than a question does.
+    """
     if is_embedded():
         config: dict[str, Any] = {
             "ENGINE": "django.db.backends.postgresql",
@@ -75,14 +79,7 @@ def configuration(*, pooled: bool) -> dict[str, Any]:
         config = dict(env.db("DATABASE_URL"))
         if "postgresql" not in config["ENGINE"]:
             raise DatabaseUnavailable("DATABASE_URL must name a PostgreSQL database; Posthorn runs on no other.")
-    options = config.setdefault("OPTIONS", {})
-    # A tenth of a millisecond: after a restart of the server nobody gets a connection of before.
-    config["CONN_HEALTH_CHECKS"] = True
-    if pooled:
-        options["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
-    else:
-        config["CONN_MAX_AGE"] = None
-    return config
+    return {**config, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 
 
 def ensure_running() -> None:

@@ -46,6 +46,11 @@ def time_of(id: int) -> dt.datetime:
     return EPOCH + dt.timedelta(milliseconds=id >> SHIFT)
 
 
+def seconds_of(id: int) -> float:
+    """When the id was made, in seconds since 1970."""
+    return ((id >> SHIFT) + _EPOCH_MS) / 1000
+
+
 def time_in_sql(field: str = "pk") -> Any:
     """`time_of` of a column, as an expression for a queryset."""
     return Func(

@@ -145,7 +145,7 @@ MEDIA_ROOT = VAR / "media"
 # --- Database. Only the web process pools: a pool shared over fork() corrupts the protocol.
 from console import database  # noqa: E402  (needs nothing of the settings, but the reader wants it here)
 
-DATABASES = {"default": database.configuration(pooled=os.environ.get("POSTHORN_ROLE") == "web")}
+DATABASES = {"default": database.configuration()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -132,7 +132,6 @@ def _known() -> dict[str, Part]:
                 *["--workers", str(settings.WEB_WORKERS), "--threads", "4", "--no-control-socket"],
                 *["--graceful-timeout", "5", "--log-level", "warning", "--worker-tmp-dir", str(_worker_tmp())],
             ],
-            {"POSTHORN_ROLE": "web"},
         ),
     }
 

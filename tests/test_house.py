@@ -107,7 +107,7 @@ def test_each_package_says_what_lives_there(path: Path) -> None:
 
 
 # Between the parts of an installation, or written by a mail server: nothing that an operator sets.
-NO_SETTINGS = {"POSTHORN_ROLE", "POSTHORN_STOP_FILE", "POSTHORN_SUPERVISOR", "RECIPIENT", "ORIGINAL_RECIPIENT"}
+NO_SETTINGS = {"POSTHORN_STOP_FILE", "POSTHORN_SUPERVISOR", "RECIPIENT", "ORIGINAL_RECIPIENT"}
 README = (ROOT / "README.md").read_text()
 
 

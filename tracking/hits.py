@@ -1,6 +1,6 @@
 """Opens and clicks on their way into the database: taken from the requests at once, written in batches.
 
-    request ── add() ──→ queue ── writer thread, every 0.3 s or 500 hits ──→ recording.write()
+    request ── add() ──→ queue ── writer thread, every 0.3 s or 1,000 hits ──→ recording.write()
 
 One queue and one writer for each process. What was acknowledged is written when the process ends in order (atexit:
 gunicorn's workers end so on SIGTERM and when they are replaced); a kill -9 costs what came in the last moments, since
@@ -16,9 +16,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import structlog
 from django.conf import settings
@@ -26,7 +25,7 @@ from django.db import Error, InterfaceError, OperationalError, connection
 
 log = structlog.get_logger()
 
-BATCH = 500
+BATCH = 1000
 MOST = 20_000
 # So many seconds more than it should a hit may have waited while others are still taken without waiting.
 PATIENCE = 0.3
@@ -36,8 +35,7 @@ END_SECONDS = 4.0
 BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """An open or a click. `id` will be the event's and is its time. `hints`: request headers that rules ask for."""
 
     id: int

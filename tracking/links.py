@@ -10,9 +10,9 @@ import json
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import connection
 from django.utils.encoding import iri_to_uri
 
+from console import prepared
 from delivery.models import Task, TemplateVersion
 from delivery.templating import Compiled, compile, link_target
 from delivery.tokens import Clicked, Tokens
@@ -56,10 +56,8 @@ def click_target(link: Clicked) -> str | None:
 
 
 def _filling(message_id: int) -> tuple[int, dict[str, str]] | None:
-    """The message's template version and values. By hand: a query set takes five times as long as the database."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT version_id, variables, task_id FROM delivery_message WHERE id = %s", [message_id])
-        row = cursor.fetchone()
+    """The message's template version and values."""
+    row = prepared.row("SELECT version_id, variables, task_id FROM delivery_message WHERE id = %s", message_id)
     if row is None:
         return None
     version_id, own, task_id = row

@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -32,13 +32,14 @@ MAX_LINK = 2000
 CLICK, OPEN = Event.Kind.CLICK.value, Event.Kind.OPEN.value
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a hit's message. `under_way`: it is being handed over just now, as far as is settled."""
+class Known(NamedTuple):
+    """What is known of a hit's message. `sent_at` as PostgreSQL writes it, `sent` in seconds since 1970. `under_way`:
+    it is being handed over just now, as far as is settled."""
 
     of: Of
     receiving_domain: str
-    sent_at: dt.datetime | None
+    sent_at: str | None
+    sent: float | None
     under_way: bool
     opened: bool
     opened_by_machine: bool
@@ -48,16 +49,16 @@ class Known:
     def id(self) -> int:
         return self.of.message_id
 
-    def seconds(self, at: dt.datetime) -> float | None:
+    def seconds(self, at: float) -> float | None:
         """From delivery to `at`; None when nothing is known of a delivery."""
         if self.under_way:
             return 0.0
-        return (at - self.sent_at).total_seconds() if self.sent_at else None
+        return None if self.sent is None else at - self.sent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recorded:
-    """A hit that was written. `automatic`: the rule by which it was a machine's; "" a person's. `first`: the message's
+    """A hit that is written. `automatic`: the rule by which it was a machine's; "" a person's. `first`: the message's
     first of its kind by a person."""
 
     hit: Hit
@@ -99,12 +100,12 @@ def write(hits: Sequence[Hit]) -> None:
             _judged(hit, known[hit.message_id]) for hit in hits if hit.message_id in known and hit.id not in before
         ]
         states = _lock(cursor, {one.message.id for one in found if _may_change(one)})
-        found, wrong = _bursts(cursor, found)
-        recorded = _firsts(found, states)
-        _copy(cursor, recorded)
+        wrong = _bursts(cursor, found)
+        _firsts(found, states)
+        _copy(cursor, found)
         taken_back = _take_back(cursor, wrong, known)
         _update(cursor, states)
-        _follow(recorded, taken_back)
+        _follow(found, taken_back)
 
 
 def _follow(recorded: Sequence[Recorded], taken_back: Sequence[TakenBack]) -> None:
@@ -142,7 +143,7 @@ def _told(one: Recorded) -> outbox.Happened:
 
 
 def _judged(hit: Hit, message: Known) -> Recorded:
-    rule = automatic.judge(hit.user_agent, hit.hints, message.seconds(ids.time_of(hit.id)))
+    rule = automatic.judge(hit.user_agent, hit.hints, message.seconds(ids.seconds_of(hit.id)))
     return Recorded(hit, message, client_name(hit.user_agent), rule)
 
 
@@ -156,21 +157,22 @@ def _may_change(one: Recorded) -> bool:
 def _known(cursor: Any, message_ids: Iterable[int]) -> dict[int, Known]:
     cursor.execute(
         f"""
-        SELECT {OF}, coalesce(r.name, ''), m.sent_at, w.claim_token IS NOT NULL,
+        SELECT {OF}, coalesce(r.name, ''), m.sent_at::text, extract(epoch FROM m.sent_at)::float8,
+               w.claim_token IS NOT NULL,
                m.opened_at IS NOT NULL, m.opened_by_machine_at IS NOT NULL, m.clicked_at IS NOT NULL
         FROM delivery_message m
         LEFT JOIN delivery_receivingdomain r ON r.id = m.receiving_domain_id
         LEFT JOIN delivery_waiting w ON w.message_id = m.id AND m.status = %s
-        WHERE m.id = ANY(%s)
+        WHERE m.id = ANY(%s::bigint[])
         """,  # noqa: S608 (names of our own)
-        [Status.SENDING.value, list(message_ids)],
+        [Status.SENDING.value, _array(message_ids)],
     )
     facts = len(Of._fields)
     return {row[0]: Known(Of(*row[:facts]), *row[facts:]) for row in cursor.fetchall()}
 
 
 def _written_before(cursor: Any, event_ids: list[int]) -> set[int]:
-    cursor.execute("SELECT id FROM tracking_event WHERE id = ANY(%s)", [event_ids])
+    cursor.execute("SELECT id FROM tracking_event WHERE id = ANY(%s::bigint[])", [_array(event_ids)])
     return {row[0] for row in cursor.fetchall()}
 
 
@@ -180,77 +182,78 @@ def _lock(cursor: Any, message_ids: set[int]) -> dict[int, _State]:
     cursor.execute(
         """
         SELECT id, opened_at IS NOT NULL, opened_by_machine_at IS NOT NULL, clicked_at IS NOT NULL
-        FROM delivery_message WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+        FROM delivery_message WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE
         """,
-        [list(message_ids)],
+        [_array(message_ids)],
     )
     return {row[0]: _State(*row[1:]) for row in cursor.fetchall()}
 
 
-def _bursts(cursor: Any, found: list[Recorded]) -> tuple[list[Recorded], dict[int, list[int]]]:
-    """The hits with the clicks of bursts marked, and the events, by message, that were written as a person's before
-    the rest of their burst came. Their messages are locked: what another process wrote is seen."""
+def _bursts(cursor: Any, found: Sequence[Recorded]) -> dict[int, list[int]]:
+    """Mark the clicks of bursts; give the events, by message, that were written as a person's before the rest of their
+    burst came. Their messages are locked: what another process wrote is seen."""
     rule = automatic.burst()
     clicked = {one.message.id: one.message for one in found if one.hit.kind == CLICK and not one.automatic}
     if rule is None or not clicked:
-        return found, {}
+        return {}
     # (seconds, link, event, whether it stands as a person's) of each message's last clicks, old and new.
     clicks: defaultdict[int, list[tuple[float, str, int, bool]]] = defaultdict(list)
+    ours: dict[int, Recorded] = {}
     for one in found:
-        if one.message.id in clicked and one.hit.kind == CLICK:
-            clicks[one.message.id].append((one.at.timestamp(), one.hit.link[:MAX_LINK], one.hit.id, not one.automatic))
-    new = [one.hit.id for one in found if one.message.id in clicked]
+        hit = one.hit
+        if hit.message_id in clicked:
+            ours[hit.id] = one
+            if hit.kind == CLICK:
+                clicks[hit.message_id].append((ids.seconds_of(hit.id), hit.link[:MAX_LINK], hit.id, not one.automatic))
     cursor.execute(
         "SELECT message_id, id, link, automatic = '' FROM tracking_event "
-        "WHERE message_id = ANY(%s) AND kind = %s AND id BETWEEN %s AND %s",
+        "WHERE message_id = ANY(%s::bigint[]) AND kind = %s AND id BETWEEN %s AND %s",
         [
-            list(clicked),
+            _array(clicked),
             CLICK,
-            ids.id_at(ids.time_of(min(new)) - dt.timedelta(seconds=rule.within)),
-            ids.id_at(ids.time_of(max(new)) + dt.timedelta(seconds=rule.within)),
+            ids.id_at(ids.time_of(min(ours)) - dt.timedelta(seconds=rule.within)),
+            ids.id_at(ids.time_of(max(ours)) + dt.timedelta(seconds=rule.within)),
         ],
     )
     for message_id, event_id, link, persons in cursor.fetchall():
-        clicks[message_id].append((ids.time_of(event_id).timestamp(), link, event_id, persons))
-    marked: set[int] = set()
+        clicks[message_id].append((ids.seconds_of(event_id), link, event_id, persons))
     wrong: dict[int, list[int]] = {}
-    ours = set(new)
+    name = automatic.burst_rule()
     for message_id, each in clicks.items():
+        if len(each) < rule.least:
+            continue
         each.sort()
         places = automatic.bursts([(at, link) for at, link, _id, _persons in each], _links(clicked[message_id]))
-        burst = [each[place] for place in places]
-        marked |= {event_id for _at, _link, event_id, persons in burst if persons}
-        old = [event_id for _at, _link, event_id, persons in burst if persons and event_id not in ours]
-        if old:
-            wrong[message_id] = old
-    name = automatic.burst_rule()
-    return [replace(one, automatic=name) if one.hit.id in marked else one for one in found], wrong
+        for _at, _link, event_id, persons in (each[place] for place in places):
+            if not persons:
+                continue
+            if event_id in ours:
+                ours[event_id].automatic = name
+            else:
+                wrong.setdefault(message_id, []).append(event_id)
+    return wrong
 
 
 def _links(message: Known) -> int:
     return links_of(message.of.version_id)
 
 
-def _firsts(found: Sequence[Recorded], states: dict[int, _State]) -> list[Recorded]:
-    """With the first of each kind marked; the states keep the times."""
-    made = []
+def _firsts(found: Sequence[Recorded], states: dict[int, _State]) -> None:
+    """Mark the first of each kind; the states keep the times."""
     for one in found:
         state = states.get(one.message.id)
         if state is None:
-            made.append(one)
-        elif one.hit.kind == OPEN and one.automatic:
+            continue
+        if one.hit.kind == OPEN and one.automatic:
             if not state.opened_by_machine:
                 state.opened_by_machine = True
                 state.times["opened_by_machine_at"] = one.at
-            made.append(one)
-        else:
-            column = "opened" if one.hit.kind == OPEN else "clicked"
-            first = not one.automatic and not getattr(state, column)
-            if first:
-                setattr(state, column, True)
-                state.times[f"{column}_at"] = one.at
-            made.append(replace(one, first=first))
-    return made
+            continue
+        column = "opened" if one.hit.kind == OPEN else "clicked"
+        one.first = not one.automatic and not getattr(state, column)
+        if one.first:
+            setattr(state, column, True)
+            state.times[f"{column}_at"] = one.at
 
 
 def _copy(cursor: Any, recorded: Sequence[Recorded]) -> None:
@@ -280,6 +283,11 @@ def _copy(cursor: Any, recorded: Sequence[Recorded]) -> None:
     copy_in(cursor, columns, rows)
 
 
+def _array(numbers: Iterable[int]) -> str:
+    """As PostgreSQL reads it: psycopg would look at each of them for what must be quoted."""
+    return f"{{{','.join(map(str, numbers))}}}"
+
+
 def _update(cursor: Any, states: dict[int, _State]) -> None:
     changed = {message_id: state.times for message_id, state in states.items() if state.times}
     if not changed:
@@ -294,7 +302,7 @@ def _update(cursor: Any, states: dict[int, _State]) -> None:
         WHERE m.id = v.id AND m.id BETWEEN %s AND %s
         """,
         [
-            list(changed),
+            _array(changed),
             *([times.get(name) for times in changed.values()] for name in _TIMES),
             min(changed),
             max(changed),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -31,6 +32,7 @@ def visitor(request: HttpRequest) -> Visitor:
     return Visitor(_without_last_part(ip) if ip and settings.ANONYMISE_IP else ip, agent[:MAX_USER_AGENT])
 
 
+@lru_cache(maxsize=4096)
 def _without_last_part(ip: str) -> str:
     address = ipaddress.ip_address(ip)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from console import ids
@@ -45,8 +45,9 @@ AT_ONCE = 8
 BATCH = 200
 RUN_SECONDS = 50.0
 LEASE_SECONDS = 120
-# A turn begins no attempt after so long, so that what came of it is written down while the address is still leased.
-TURN_SECONDS = 60.0
+# A turn begins no attempt after so long: so long others wait for a slow receiver, and what came of it is written down
+# while the address is still leased.
+TURN_SECONDS = 20.0
 REQUEST_SHOWN = 8000
 ANSWER_SHOWN = 4000
 
@@ -90,8 +91,10 @@ def due(*, now: dt.datetime) -> bool:
 _READY = """
     c.enabled AND (c.leased_until IS NULL OR c.leased_until < clock_timestamp())
     AND (c.rest_until IS NULL OR c.rest_until <= %(now)s)
-    AND EXISTS (SELECT FROM delivery_callbackevent e WHERE e.callback_id = c.id AND e.state = 'waiting'
-                AND (e.due <= %(now)s OR c.suspended_at IS NOT NULL))
+    AND (EXISTS (SELECT FROM delivery_callbackevent e WHERE e.callback_id = c.id AND e.state = 'waiting'
+                 AND e.due <= %(now)s)
+         OR c.suspended_at IS NOT NULL
+            AND EXISTS (SELECT FROM delivery_callbackevent e WHERE e.callback_id = c.id AND e.state = 'waiting'))
 """
 
 
@@ -141,11 +144,31 @@ def _serve(callback: Callback, clock: Callable[[], dt.datetime]) -> int:
 def _batch(callback: Callback, now: dt.datetime) -> list[CallbackEvent]:
     """What is due and has nothing of its own message before it that must wait. A suspended address: one, as a probe,
     and each time another, for it may be this one event that is never taken."""
-    waiting = CallbackEvent.objects.filter(callback=callback, state=CallbackEvent.State.WAITING)
-    before = waiting.filter(message_id=OuterRef("message_id"), pk__lt=OuterRef("pk"))
     if callback.suspended_at is not None:
-        return list(waiting.filter(~Exists(before)).order_by(F("tried_at").asc(nulls_first=True), "id")[:1])
-    return list(waiting.filter(~Exists(before.filter(due__gt=now)), due__lte=now).order_by("id")[:BATCH])
+        return list(_never_tried(callback)[:1]) or list(_unhindered(callback).order_by("tried_at", "id")[:1])
+    message_ids = list(_due(callback, now).values_list("message_id", flat=True)[:BATCH])
+    # What is due first need not have happened first: of these messages, all that is due, in order.
+    return list(_due(callback, now).filter(message_id__in=message_ids).order_by("id")[:BATCH])
+
+
+def _due(callback: Callback, now: dt.datetime) -> QuerySet[CallbackEvent]:
+    """Walks an index from its beginning: of a million that wait, as many are looked at as are taken."""
+    before = _waiting(callback).filter(message_id=OuterRef("message_id"), pk__lt=OuterRef("pk"), due__gt=now)
+    return _waiting(callback).filter(~Exists(before), due__lte=now).order_by("due", "id")
+
+
+def _never_tried(callback: Callback) -> QuerySet[CallbackEvent]:
+    """Walks the same index."""
+    return _unhindered(callback).filter(tried_at=None).order_by("due", "id")
+
+
+def _unhindered(callback: Callback) -> QuerySet[CallbackEvent]:
+    before = _waiting(callback).filter(message_id=OuterRef("message_id"), pk__lt=OuterRef("pk"))
+    return _waiting(callback).filter(~Exists(before))
+
+
+def _waiting(callback: Callback) -> QuerySet[CallbackEvent]:
+    return CallbackEvent.objects.filter(callback=callback, state=CallbackEvent.State.WAITING)
 
 
 def compose(events: Sequence[CallbackEvent]) -> list[tuple[CallbackEvent, bytes]]:
@@ -276,7 +299,30 @@ def _write(callback: Callback, told: Sequence[Told], now: dt.datetime) -> None:
             # Another sender has the address by now, and tells these again.
             return
         CallbackEvent.objects.bulk_update([one.event for one in told], _FIELDS, batch_size=100)
+        _put_off(current, [one.event for one in told if not one.taken])
         _judge(current, told, now)
+
+
+def _put_off(callback: Callback, failed: Sequence[CallbackEvent]) -> None:
+    """What waits behind these, of the same messages, is due no sooner: nobody looks at it before its turn."""
+    before = [event for event in failed if event.state == CallbackEvent.State.WAITING]
+    if not before:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE delivery_callbackevent e SET due = v.due
+            FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS v(message_id, id, due)
+            WHERE e.callback_id = %s AND e.state = 'waiting'
+                AND e.message_id = v.message_id AND e.id > v.id AND e.due < v.due
+            """,
+            [
+                [event.message_id for event in before],
+                [event.pk for event in before],
+                [event.due for event in before],
+                callback.pk,
+            ],
+        )
 
 
 def _judge(callback: Callback, told: Sequence[Told], now: dt.datetime) -> None:
@@ -285,9 +331,7 @@ def _judge(callback: Callback, told: Sequence[Told], now: dt.datetime) -> None:
     if len(failed) < len(told):
         if callback.suspended_at is not None:
             log.info("callback_resumed", callback=callback.pk)
-            CallbackEvent.objects.filter(
-                callback=callback, state=CallbackEvent.State.WAITING, due__gt=now, attempts__gt=0
-            ).update(due=now)
+            _waiting(callback).filter(due__gt=now).update(due=now)
         callback.failing_since = callback.suspended_at = callback.rest_until = None
         callback.last_problem = ""
     elif failed:

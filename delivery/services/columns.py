@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from delivery.models import Reason, Status
 from delivery.services.credits import is_paid
@@ -54,6 +54,7 @@ def of_change(old: tuple[str, str] | None, new: tuple[str, str], free: bool) -> 
     return tuple(a - b for a, b in zip(after, before, strict=True))
 
 
+@lru_cache(maxsize=1024)
 def counts(**found: int) -> Counts:
     """counts(opens=2, unique_opens=1)"""
     if unknown := found.keys() - set(COLUMNS):

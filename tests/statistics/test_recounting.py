@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from console import ids
 from console.models import ApiUser
-from console.partitions import ensure, month_start
+from console.partitions import _partitions, ensure, month_start
 from delivery.models import Delta, Message, SenderAddress, Status, Summary, Total
 from delivery.services import holding, rollup, tasks
 from delivery.services.columns import COLUMNS
@@ -220,7 +220,10 @@ def test_mail_whose_events_are_no_longer_kept_is_not_counted_again() -> None:
     before = message("ann@example.org", at=this_month - HOUR)
     assert [one.start for one in recount.recount(this_month - HOUR, now)] == [this_month - HOUR]
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP TABLE tracking_event_{before.requested_at:%Y%m}")
+        # The oldest there are, whoever else made some.
+        for name in _partitions("tracking_event"):
+            if name <= f"tracking_event_{before.requested_at:%Y%m}":
+                cursor.execute(f"DROP TABLE {name}")
     try:
         assert list(recount.recount(this_month - HOUR, now)) == []
     finally:
