@@ -96,7 +96,11 @@ def test_an_answer_has_one_heading_and_a_policy_without_inline_scripts_and_other
         assert administrator.put(url).status_code == 405
         if "POST" not in page.methods:
             assert administrator.post(url).status_code == 405
-        elif "form" in (answer.context or {}):
+            return
+        elsewhere = Client(enforce_csrf_checks=True)
+        elsewhere.cookies = administrator.cookies
+        assert elsewhere.post(url).status_code == 403, "a form of another site was taken"
+        if "form" in (answer.context or {}):
             it_says_at_its_fields_what_it_lacks(administrator.post(url))
 
 
@@ -113,6 +117,16 @@ def it_says_at_its_fields_what_it_lacks(answer: Any) -> None:
         # Some are drawn only where there is something to choose from.
         elif f'name="{form[name].html_name}"' in text:
             assert f'id="{form[name].auto_id}_error"' in text, name
+
+
+# With a form beside what everybody sees, for those who may; and what one asks for oneself.
+OPEN_TO_VIEWERS = {"plan", "simulator", "export-new", "export-again", "export-cancel"}
+
+
+@by_page
+def test_what_changes_something_asks_for_more_than_a_viewer_has(page: Page) -> None:
+    if "POST" in page.methods and not page.public and page.name not in OPEN_TO_VIEWERS:
+        assert page.permission and not roles.includes(roles.VIEWER, page.permission)
 
 
 @by_page
