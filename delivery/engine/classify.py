@@ -33,7 +33,7 @@ _NOT = re.compile(r"\b(is|are|was|were|do|does|did|has|have|had|could|would|shou
 _WHEN = re.compile(r"\(in reply to [a-z ]{1,40}\)")  # what a relay adds
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufffd\"`´“”]+")
 _CODE = re.compile(r"(?:^|[\s:;<(\"'])([245]\d\d)(?=[\s\-,;:)]|$)(?:[\s-]'?\(?#?([245]\.\d{1,3}\.\d{1,3})(?!\.?\d))?")
-_HOST_SAID = re.compile(r"\A.{0,200}?\bhost \S{1,160} said: (?=[245]\d\d)", re.DOTALL)
+_HOST_SAID = re.compile(r"\A.{0,200}?\bhost \S{1,160}(?: ?[\[(][^\s\])]+[\])])? said: (?=[245]\d\d)", re.DOTALL)
 _ENTITY = re.compile(r"&(?:#?\w{1,8});")
 _DURING = re.compile(
     r"in reply to (?:the )?([a-z]+)|after (mail from|rcpt to|end of data|initial connection)", re.IGNORECASE
