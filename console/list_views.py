@@ -20,8 +20,10 @@ from console.window import PRESETS, Window
 
 
 def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
-    """One page of a list; htmx gets only the two cards that change."""
+    """One page of a list; htmx gets only the two cards that change, or the total that was left for later."""
     listing = page.resolve(request.GET, request.account.zone, timezone.now(), request)  # type: ignore[attr-defined]
+    if request.headers.get("HX-Target") == "total":
+        return render(request, "console/total.html", {"total": listing.counted()})
     size = _number(request.GET.get("size"), DEFAULT_SIZE)
     size = size if size in SIZES else DEFAULT_SIZE
     shown = paging.leaf(listing, request.GET, size)

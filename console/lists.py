@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.urls import NoReverseMatch, reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
+from psycopg.errors import QueryCanceled
 
 from console.filters import RESERVED, FilterSet, shown_value
 from console.menu import Section, Trouble
@@ -39,8 +41,12 @@ if TYPE_CHECKING:
 SIZES = (10, 20, 50, 100)
 DEFAULT_SIZE = 20
 EXACT_UP_TO = 10_000
-# In the planner's units: some 200,000 rows looked at, 50 ms. What costs more is not counted for a page.
-COSTLY = 15_000
+# In the planner's units: some 40,000 rows looked at, 10 ms. What costs more is not counted while a page waits for it.
+COSTLY = 3_000
+# What a row costs that is found by looking through some pages around it.
+SCATTERED = 6
+# Behind the page it may take so long.
+COUNT_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +202,12 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many match: exact up to 10,000, where that is no great work; else the planner's estimate."""
+    """How many match: exact up to 10,000, where that is no great work; else the planner's estimate. `later`: they may
+    be no more than 10,000, and the page asks to have them counted once it is shown."""
 
     count: int
     exact: bool
+    later: bool = False
 
     def __str__(self) -> str:
         text = number_format(min(self.count, EXACT_UP_TO) if self._over else self.count, force_grouping=True)
@@ -300,13 +308,33 @@ class Listing:
 
     @functools.cached_property
     def total(self) -> Total:
-        """Counted over at most 10,001 rows, so that a large list costs no more than a small one; and not at all where
+        """Counted over at most 10,001 rows, so that a large list costs no more than a small one; and not now where
         these few are scattered over too many others."""
-        rows = self.queryset.order_by().values("pk")
-        expected, cost = _planned(rows)
+        expected, cost = _planned(self._keys())
         if cost * min(1, EXACT_UP_TO / max(1, expected)) > COSTLY:
-            return Total(_rounded(expected), False)
-        count = rows[: EXACT_UP_TO + 1].count()
+            return Total(_rounded(expected), False, later=expected < 2 * EXACT_UP_TO)
+        return self._counted(expected)
+
+    def counted(self) -> Total:
+        """The total of a page that left it for later. Takes seconds at the most; then it stays the estimate."""
+        if not self.total.later:
+            return self.total
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{COUNT_SECONDS * 1000:.0f}ms"])
+                total = self._counted(self.total.count)
+                cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+                return total
+        except OperationalError as error:
+            if not isinstance(error.__cause__, QueryCanceled):
+                raise
+            return Total(self.total.count, False)
+
+    def _keys(self) -> QuerySet[Any, dict[str, Any]]:
+        return self.queryset.order_by().values("pk")
+
+    def _counted(self, expected: int) -> Total:
+        count = self._keys()[: EXACT_UP_TO + 1].count()
         return Total(count, True) if count <= EXACT_UP_TO else Total(max(count, _rounded(expected)), False)
 
 
@@ -317,9 +345,17 @@ def _planned(rows: QuerySet[Any]) -> tuple[int, float]:
 
     try:
         plan = json.loads(rows.explain(format="json"))[0]["Plan"]
-        return int(plan["Plan Rows"]), float(plan["Total Cost"])
+        return int(plan["Plan Rows"]), max(float(plan["Total Cost"]), SCATTERED * _by_pages(plan))
     except (ValueError, KeyError, IndexError, TypeError):
         return 0, 0.0
+
+
+def _by_pages(plan: dict[str, Any]) -> float:
+    """How many rows are expected of whole pages that are looked through: a summary of pages (BRIN) names some for each
+    row, which the planner does not believe."""
+    if plan["Node Type"] == "Bitmap Heap Scan":
+        return float(plan["Plan Rows"])
+    return sum(_by_pages(each) for each in plan.get("Plans", ()))
 
 
 def _rounded(count: int) -> int:

@@ -91,6 +91,11 @@ def partitioned_models() -> list[type[models.Model]]:
     return [model for model in apps.get_models() if hasattr(model, "partition_by")]
 
 
+def names(*tables: type[models.Model]) -> list[str]:
+    """The partitions of these tables."""
+    return [name for table in tables for name in _partitions(table._meta.db_table)]
+
+
 def first_month(model: type[models.Model]) -> dt.datetime | None:
     """The month of its oldest partition: from then on nothing was taken away."""
     months = sorted(name[-6:] for name in _partitions(model._meta.db_table) if name[-6:].isdecimal())

@@ -6,12 +6,17 @@ import datetime as dt
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex, OpClass
 from django.db import models
+from django.db.models.functions import Left
 from django.utils.translation import gettext_lazy as _
 
 from console import ids
 from delivery.models import ReceivingDomain, SenderDomain
 from delivery.models.message import loose
+
+# So many characters of a link are looked up by an index.
+LINK_INDEXED = 200
 
 
 class Event(models.Model):
@@ -55,6 +60,24 @@ class Event(models.Model):
             # Counted by period. Opens and clicks are the most by far, and leave it alone.
             models.Index(
                 fields=["kind", "id"], name="event_response", condition=models.Q(kind__in=["complaint", "unsubscribe"])
+            ),
+            # A link may be longer than an index takes.
+            models.Index(
+                OpClass(Left("link", LINK_INDEXED), "text_pattern_ops"),
+                "id",
+                name="event_link",
+                condition=models.Q(kind="click"),
+            ),
+            # Which values each eight pages hold: as in delivery/models/message.py.
+            BrinIndex(
+                fields=["id", "sender_domain", "receiving_domain"],
+                opclasses=[
+                    "int8_minmax_ops",
+                    "int8_minmax_multi_ops(values_per_range=32)",
+                    "int8_minmax_multi_ops(values_per_range=256)",
+                ],
+                pages_per_range=8,
+                name="event_pages",
             ),
         ]
 

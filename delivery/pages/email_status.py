@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models import OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.html import format_html
@@ -26,7 +28,11 @@ from console.templatetags.posthorn import badge, icon
 from console.window import MAX_DAYS, Window
 from delivery.badges import MESSAGE, message_badge
 from delivery.models import Message, Reason, SenderAddress, Status, Waiting
+from delivery.models.status import OPEN
 from delivery.pages.mail_filters import MailFilter
+
+# Of what is not settled yet, so many are looked up in the line; more are not rare among the messages.
+MOST_WAITING = 1000
 
 
 def rows(window: Window) -> QuerySet[Message]:
@@ -51,7 +57,7 @@ class MessageFilter(MailFilter):
     recipient = TextFilter(
         "recipient", gettext_lazy("Recipient"), placeholder=gettext_lazy("whole or first part"), method="by_recipient"
     )
-    status = ChoicesFilter("status", gettext_lazy("Status"), choices=Status.choices, badges=MESSAGE)
+    status = ChoicesFilter("status", gettext_lazy("Status"), choices=Status.choices, badges=MESSAGE, method="by_status")
     reason = ChoicesFilter("reason", gettext_lazy("Reason"), choices=Reason.choices)
     sender = TextFilter("sender", gettext_lazy("Sender"), placeholder=gettext_lazy("whole address"), method="by_sender")
     task = IdFilter("task_id", gettext_lazy("Task"))
@@ -59,6 +65,19 @@ class MessageFilter(MailFilter):
     def by_recipient(self, queryset: QuerySet[Message], name: str, text: str) -> QuerySet[Message]:
         # Lower-cased by the database on both sides, as the index message_recipient is.
         return queryset.alias(lower_recipient=Lower("recipient")).filter(lower_recipient__startswith=Lower(Value(text)))
+
+    def by_status(self, queryset: QuerySet[Message], name: str, statuses: list[str]) -> QuerySet[Message]:
+        if not statuses:
+            return queryset
+        queryset = queryset.filter(status__in=statuses)
+        if not OPEN.issuperset(statuses):
+            return queryset
+        # What is not settled stands in the line: where that is short, it is looked up there.
+        held = Q(state=Waiting.State.HELD)
+        wanted = {Status.HELD.value: held, Status.SENDING.value: ~held}
+        waiting = Waiting.objects.filter(functools.reduce(operator.or_, (wanted[status] for status in statuses)))
+        found = list(waiting.values_list("pk", flat=True)[: MOST_WAITING + 1])
+        return queryset if len(found) > MOST_WAITING else queryset.filter(pk__in=found)
 
     def by_sender(self, queryset: QuerySet[Message], name: str, text: str) -> QuerySet[Message]:
         # In each spelling there is: comparing without regard to case would cost three times as much a row.

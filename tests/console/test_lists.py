@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
 
+from console import lists
 from console.models import ApiUser
+from tests.console.demo import DEMO
 
 pytestmark = pytest.mark.urls("tests.console.demo")
 
@@ -170,8 +175,6 @@ def test_who_may_not_act_sees_no_button_and_is_refused(viewer: Client, users: li
 
 
 def test_over_ten_thousand_the_total_is_an_estimate_and_says_so(viewer: Client, db: None) -> None:
-    from django.db import connection
-
     ApiUser.objects.bulk_create([ApiUser(name=f"u{n}", type="batch") for n in range(10_002)], batch_size=5000)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE console_apiuser")
@@ -184,11 +187,40 @@ def test_over_ten_thousand_the_total_is_an_estimate_and_says_so(viewer: Client, 
     assert len(names(viewer.get(last.context["pager"].next))) == 2
 
 
+ASKED = {"HX-Request": "true", "HX-Target": "total"}
+
+
+@pytest.fixture
+def scattered(users: list[ApiUser], monkeypatch: pytest.MonkeyPatch) -> list[ApiUser]:
+    """Too much to look at while a page waits."""
+    monkeypatch.setattr(lists, "COSTLY", -1)
+    return users
+
+
+def test_what_is_not_counted_for_the_page_is_counted_behind_it(viewer: Client, scattered: list[ApiUser]) -> None:
+    page = viewer.get("/demo/?size=10&type=batch")
+    assert str(page.context["total"]).startswith("about ")
+    assert 'id="total" hx-get="/demo/?' in page.content.decode()
+    total = viewer.get(page.context["here"], headers=ASKED).content.decode()
+    assert total == (
+        '<span class="ph-tab" id="total">22</span><span class="ph-strong" id="total-of" hx-swap-oob="true">22</span>\n'
+    )
+
+
+def test_what_takes_too_long_stays_about(scattered: list[ApiUser], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "COUNT_SECONDS", 0.1)
+    slow = ApiUser.objects.extra(where=["pg_sleep(5) IS NOT NULL"])
+    page = dataclasses.replace(DEMO, rows=lambda window: slow)
+    total = page.resolve(QueryDict(), dt.UTC, timezone.now()).counted()  # type: ignore[arg-type]
+    assert str(total).startswith("about ")
+    assert not total.later
+    # Whoever comes next has all the time there is.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('statement_timeout')")
+        assert cursor.fetchone() == ("0",)
+
+
 def test_the_same_rows_come_from_stored_parameters(viewer: Client, users: list[ApiUser]) -> None:
-    from django.http import QueryDict
-
-    from tests.console.demo import DEMO
-
     listing = viewer.get("/demo/?name=user-01&sort=name").context["listing"]
     stored = QueryDict(mutable=True)
     for name, values in listing.resolved().items():

@@ -125,7 +125,8 @@ def test_a_list_with_a_period_reads_no_other_months(past: None, name: str) -> No
                 found = re.findall(rf" on {rows.model._meta.db_table}_(\d{{6}})\b", plan)
                 assert set(found) <= months, f"{chosen}\n{plan}"
                 if hasattr(rows.model, "partition_by"):
-                    assert found, plan
+                    # Of what nothing can match, nothing is asked.
+                    assert found or not plan, plan
 
 
 def test_there_are_lists_with_a_period() -> None:

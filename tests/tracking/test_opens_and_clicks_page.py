@@ -75,9 +75,9 @@ def test_filters_narrow_the_list_and_the_counts_alike(
 
 
 def test_a_prefix_that_many_share_is_found_as_well(viewer: Client, hits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracking.pages import opens_and_clicks
+    from tracking.pages import counts
 
-    monkeypatch.setattr(opens_and_clicks, "MOST_MESSAGES", 0)
+    monkeypatch.setattr(counts, "MOST_MESSAGES", 0)
     assert len(listed(viewer, recipient="ann")) == 2
 
 
