@@ -1,6 +1,7 @@
 """Worker machines side by side on one database, and one outside world that they share.
 
 A machine is a `manage.py serve` with a `var/` and a name of its own: what stands in its journal no other machine sees.
+It delivers, and does jobs unless it is told to leave them to the others.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import TypeVar
 import psutil
 from django.conf import settings
 from django.db import connection
+from django_q.models import OrmQ
+from django_q.tasks import async_task
 
 from console import heartbeat
 from console.supervisor import die_with_parent
@@ -55,13 +58,14 @@ def until(true: Callable[[], T], what: str, seconds: float = GIVE_UP_SECONDS) ->
 class Machine:
     """One that is running."""
 
-    def __init__(self, name: str, var: Path, environment: dict[str, str]) -> None:
+    def __init__(self, name: str, var: Path, environment: dict[str, str], *, jobs: bool = True) -> None:
         self.name = name
+        self.parts = ("deliver", "jobs") if jobs else ("deliver",)
         self.var = var
         var.mkdir(parents=True)
         with (var / "log").open("ab") as log:
             self.serve = subprocess.Popen(
-                [sys.executable, "manage.py", "serve", "--parts", "deliver,jobs"],
+                [sys.executable, "manage.py", "serve", "--parts", ",".join(self.parts)],
                 cwd=ROOT,
                 env={**os.environ, **environment, "POSTHORN_VAR": str(var), "MACHINE_NAME": name},
                 stdin=subprocess.DEVNULL,
@@ -72,11 +76,16 @@ class Machine:
             )
 
     def ready(self) -> bool:
-        """Both clusters have done something."""
+        """Each cluster has done something."""
         if self.serve.poll() is not None:
             raise RuntimeError((self.var / "log").read_text(errors="replace"))
         supervisor = f"{self.name}:{self.serve.pid}"
-        return all(heartbeat.last_beat(part, supervisor) for part in ("deliver", "jobs"))
+        silent = [part for part in self.parts if not heartbeat.last_beat(part, supervisor)]
+        for part in silent:
+            # Machines share what they are asked for, so a supervisor's question may be answered by another's cluster.
+            if not OrmQ.objects.filter(key=part).exists():
+                async_task("console.heartbeat.beat", part, cluster=part)
+        return not silent
 
     def engines(self, *, with_share_of: str = "") -> list[psutil.Process]:
         """Its workers that deliver; with a limit group, those that hold a share of it."""
@@ -141,8 +150,8 @@ class Ground:
         self.workers: dict[int, str] = {}
         self.accepted = directory / "simulator" / ACCEPTED
 
-    def machine(self, name: str) -> Machine:
-        machine = Machine(name, self.directory / name, self.environment)
+    def machine(self, name: str, *, jobs: bool = True) -> Machine:
+        machine = Machine(name, self.directory / name, self.environment, jobs=jobs)
         self.machines.append(machine)
         return machine
 

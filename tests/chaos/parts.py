@@ -75,7 +75,7 @@ def machines(messages: int) -> Line:
     """Two machines share mail without a double, and together keep within a receiver's limits; then a worker that has a
     share of them is killed, and another frozen until its lease is over."""
     with ground("machines") as here:
-        east, west = here.machine("east"), here.machine("west")
+        east, west = here.machine("east"), here.machine("west", jobs=False)
         limited, listed = messages // 5, messages // 20
         calm = here.send("calm", {**sinks(messages - limited - listed), LIMITED: limited, LISTED: listed})
         here.reach(calm)
