@@ -23,7 +23,7 @@ from console.views import back, count_text
 from suppression import editing
 from suppression.models import Entry
 from suppression.pages import entries
-from suppression.pages.entries import EntryFilter, EntryTable
+from suppression.pages.entries import EntryFilter, EntryTable, ForColumn
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise as StrPromise
@@ -110,6 +110,8 @@ def _row_actions(entry: Entry) -> list[RowAction]:
 
 
 class BouncedTable(EntryTable):
+    # Whose mail it was says little, for the entry holds for all; the address needs the room.
+    api_user = ForColumn(gettext_lazy("API user"), accessor="pk", width="cw-7", wide=True, phone="m-hide")
     actions = ActionsColumn(_row_actions)
 
 

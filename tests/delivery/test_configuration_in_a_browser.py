@@ -62,11 +62,14 @@ def test_a_template_is_dropped_refused_with_its_place_mended_and_seen(
     assert axe(page) == []
     look(page, "template-refused")
     page.evaluate(DROP, ["[data-drop]", "good.html", "<h1>Hi {{name}}</h1>"])
+    page.locator("label", has_text="日本語").click()
     page.get_by_role("button", name="Create").click()
     page.get_by_text("1 variable found: name.").wait_for()
     page.get_by_label("name", exact=True).fill("Zoë <b>")
     page.get_by_role("button", name="Show with these values").click()
     page.frame_locator("iframe").get_by_role("heading", name="Hi Zoë <b>").wait_for()
+    # The line to unsubscribe that the body lacks, in the language that was chosen.
+    page.frame_locator("iframe").get_by_role("link", name="配信を停止する").wait_for()
     assert axe(page) == []
     page.get_by_role("link", name="Phone").click()
     page.wait_for_url("**view=phone**")
