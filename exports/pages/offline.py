@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -116,7 +117,7 @@ class ExportTable(Table):
         gettext_lazy("What"),
         accessor="pk",
         url=lambda export: _link(export),
-        sub=lambda export: export.problem or export.filters,
+        sub=lambda export: export.filters,
     )
     status = StatusColumn(gettext_lazy("Status"), badge=export_badge, accessor="pk", width="cw-9")
     count = ProgressColumn(gettext_lazy("Rows"), progress=_progress, width="cw-9")
@@ -128,7 +129,9 @@ class ExportTable(Table):
     actions = ActionsColumn(_actions, width="cw-10")
 
     def render_what(self, record: Export, column: MainColumn) -> Any:
-        return column.render(title_of(record), record, self)
+        what = column.render(title_of(record), record, self)
+        # In full: it says what to do.
+        return format_html('{}<span class="ph-sub">{}</span>', what, record.problem) if record.problem else what
 
     def render_size(self, value: int) -> str:
         return filesizeformat(value) if value else "–"

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from exports.models import Export, State
+from exports.models import UNDER_WAY, Export, State
 from tests.samples import rows, url_of
 
 
@@ -30,14 +30,13 @@ def exports_listed(n: int) -> None:
     now = timezone.now()
     for number in range(n):
         state = list(State)[number % len(State)]
-        ended = {
-            "started_at": now - dt.timedelta(minutes=2),
-            "ended_at": now,
-            "expires_at": now + dt.timedelta(days=7),
-        }
-        extra: dict[str, Any] = ended if state in (State.DONE, State.EXPIRED) else {}
+        extra: dict[str, Any] = {} if state == State.WAITING else {"started_at": now - dt.timedelta(minutes=2)}
+        if state not in UNDER_WAY:
+            extra["ended_at"] = now
+        if state in (State.DONE, State.EXPIRED):
+            extra["expires_at"] = now + dt.timedelta(days=7 if state == State.DONE else 0)
         if state == State.FAILED:
-            extra = {"problem": "There is no room left on the disk. Make room, then run it again."}
+            extra["problem"] = "There is no room left on the disk. Make room, then run it again."
         if state == State.DONE:
             extra |= {"size": 3_200_000, "rows": 30_000, "file": "x.csv"}
         export(state=state, **extra)
