@@ -10,7 +10,6 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from exports import making, tidying
-from exports.background import behind_others
 from exports.models import Export, State
 
 # Far above what the largest export takes, below q2's retry (settings): its worker is killed only after that.
@@ -21,7 +20,7 @@ _look_at = 0.0
 
 
 def make() -> bool:
-    return behind_others(making.make_next)
+    return making.make_next()
 
 
 def tidy() -> int:

@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from exports.models import Export, State
+from exports.pace import Pace
 
 LEASE = dt.timedelta(seconds=60)
 TELL_SECONDS = 1.0
@@ -43,6 +44,7 @@ class Progress:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._reading: psycopg.Connection[Any] | None = None
         self._lock = threading.Lock()
+        self._pace = Pace()
 
     def __enter__(self) -> Progress:
         self._thread.start()
@@ -53,8 +55,9 @@ class Progress:
         self._thread.join()
 
     def tell(self, rows: int) -> None:
-        """Raises Stopped when it was cancelled or taken over."""
+        """Rests where others need the machine. Raises Stopped when it was cancelled or taken over."""
         self._rows = rows
+        self._pace.rest()
         if self.stopped:
             raise Stopped
 

@@ -118,7 +118,7 @@ def test_what_the_page_shows_is_what_the_file_holds_until_it_expires(
         assert go_on.wait(60)
 
     monkeypatch.setattr(making.Progress, "tell", wait)
-    worker = threading.Thread(target=jobs.make)
+    worker = threading.Thread(target=lambda: (jobs.make(), connection.close()))
     worker.start()
     assert held.wait(60)
     running = page.locator("#results tbody tr", has_text="Running")
@@ -147,4 +147,3 @@ def test_what_the_page_shows_is_what_the_file_holds_until_it_expires(
     page.get_by_text("The export runs again").wait_for()
     assert jobs.make()
     assert Export.objects.order_by("-id").values_list("state", "rows")[0] == (State.DONE, SHOWN)
-    connection.close()

@@ -22,7 +22,7 @@ from tests.factories.sending import message
 from tests.installation import until
 
 pytestmark = pytest.mark.django_db
-AWAY_SECONDS = 1.5
+AWAY_SECONDS = 0.5
 
 
 def go_away() -> Callable[[], None]:

@@ -47,8 +47,9 @@ def main(database: str, folder: Path) -> None:
     import django
 
     django.setup()
-    from exports import jobs
+    from exports import jobs, pace
 
+    pace.MOST_REST = 0.0
     while jobs.make():
         pass
     print(json.dumps([str(path) for path in folder.rglob("*") if path.is_file()]))
