@@ -252,6 +252,17 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> dict[int, str]:
     if not batch:
         return {}
     message_ids = [one.claimed.message_id for one in batch]
+    # In the order in which opens, clicks and corrections lock them: an UPDATE takes them as it finds them, and two
+    # could wait for each other in a circle. Costs less than a hundredth of what sending does.
+    cursor.execute(
+        """
+        SELECT count(*) FROM (
+            SELECT FROM delivery_message WHERE id = ANY(%s::bigint[]) AND id BETWEEN %s AND %s
+            ORDER BY id FOR NO KEY UPDATE
+        ) locked
+        """,
+        [numbers(message_ids), min(message_ids), max(message_ids)],
+    )
     cursor.execute(
         """
         UPDATE delivery_message m SET status = v.status, reason = v.reason, held_by = v.held_by,
