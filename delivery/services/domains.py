@@ -313,9 +313,11 @@ def _take_due(now: dt.datetime) -> SenderDomain | None:
 
 def rotate_key(domain: SenderDomain) -> DkimKey:
     """Make the next key. It signs only when it is activated, once its record is in DNS. Raises DomainRefused."""
-    if domain.dkim_keys.filter(active=False, created_at__gt=_active_since(domain)).exists():
-        raise DomainRefused(_("A new key waits for its record already. Publish that, then let it sign."))
     with transaction.atomic():
+        # A second press waits here for the first, and finds its key.
+        SenderDomain.objects.select_for_update(no_key=True).get(pk=domain.pk)
+        if domain.dkim_keys.filter(active=False, created_at__gt=_active_since(domain)).exists():
+            raise DomainRefused(_("A new key waits for its record already. Publish that, then let it sign."))
         key = make_key(domain, active=False)
         _keep(
             domain,

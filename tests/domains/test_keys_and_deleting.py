@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from console.models import ApiUser
@@ -59,3 +62,27 @@ def test_a_domain_is_not_deleted_while_its_mail_waits(verified: SenderDomain) ->
     )
     with pytest.raises(domains.DomainRefused, match="still waits"):
         domains.delete_domain(verified)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_button_pressed_twice_makes_one_key() -> None:
+    domain = domains.add_domain("twice.example.com")
+    begin = threading.Barrier(2)
+    refused: list[str] = []
+
+    def press() -> None:
+        try:
+            begin.wait()
+            domains.rotate_key(domain)
+        except domains.DomainRefused as error:
+            refused.append(str(error))
+        finally:
+            connection.close()
+
+    presses = [threading.Thread(target=press) for _press in range(2)]
+    for thread in presses:
+        thread.start()
+    for thread in presses:
+        thread.join()
+    assert len(refused) == 1
+    assert domain.dkim_keys.filter(active=False).count() == 1
