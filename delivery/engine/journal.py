@@ -18,6 +18,7 @@ import errno
 import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,7 +56,8 @@ class Journal:
         self._turn_page()
 
     def claimed(self, token: int) -> None:
-        """These rows are in hand now. One short line a claim: an engine lives for minutes, so the list stays short."""
+        """These rows are in hand now. One short line a claim: an engine lives for minutes, so the list stays short.
+        Raises OSError when that can't be written."""
         self._write(self._claims, b"%d\n" % token)
 
     def append(self, settled: Settled) -> None:
@@ -66,7 +68,15 @@ class Journal:
         self._open_entries[self._number] += 1
         self._size += len(line)
         if self._size > PAGE_BYTES:
-            self._turn_page()
+            # Where no further file can be opened, this page grows, and the next line tries again.
+            with suppress(OSError):
+                self._turn_page()
+
+    def need_room(self) -> None:
+        """Raises OSError unless another page could be filled."""
+        with tempfile.TemporaryFile(dir=self.directory) as probe:
+            probe.write(bytes(PAGE_BYTES))
+            probe.flush()
 
     def done(self, batch: Iterable[Settled]) -> None:
         """These are in the database: forget them."""
@@ -101,9 +111,9 @@ class Journal:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _turn_page(self) -> None:
-        self._number += 1
-        path = self.directory / f"{self.worker}-{self._number}.journal"
+        path = self.directory / f"{self.worker}-{self._number + 1}.journal"
         self._file = _locked_file(path)
+        self._number += 1
         self._pages[self._number] = (path, self._file)
         self._open_entries[self._number] = 0
         self._size = 0

@@ -120,7 +120,8 @@ class Engine:
             try:
                 batch = await self._in(self.claiming, self._take, room)
             except Exception as error:
-                log.warning("claim_failed", error=str(error).strip(), exc_info=not isinstance(error, DatabaseError))
+                known = isinstance(error, DatabaseError | OSError)
+                log.warning("claim_failed", error=str(error).strip(), exc_info=not known)
                 await self._in(self.claiming, hang_up)
                 await asyncio.sleep(1)
                 continue

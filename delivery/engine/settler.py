@@ -54,6 +54,8 @@ class Settler:
         self._some, self._many, self._none_left = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._unsettled = 0
         self._closing = False
+        # What a server said could not be written down.
+        self._deaf = False
         self.report = Report()
         self.tally = Tally(worker)
 
@@ -73,8 +75,9 @@ class Settler:
             try:
                 self.journal.append(settled)
             except OSError as error:
-                # A full disk takes the insurance away, not the mail.
+                # A full disk takes the insurance of what is in hand away, and nothing more is taken in hand.
                 log.error("journal_failed", error=str(error))
+                self._deaf = True
         self._results.append(settled)
         self._unsettled += 1
         self._none_left.clear()
@@ -85,11 +88,11 @@ class Settler:
 
     def claimed(self, token: int) -> None:
         """Tell the journal what will be in hand, before it is: a kill in between must not leave it unknown. From any
-        thread."""
-        try:
-            self.journal.claimed(token)
-        except OSError as error:
-            log.error("journal_failed", error=str(error))
+        thread. Raises OSError when the journal can't be written: then nothing must be taken."""
+        if self._deaf:
+            self.journal.need_room()
+            self._deaf = False
+        self.journal.claimed(token)
 
     async def close(self, *, seconds: float) -> None:
         """Settle what is there, for so long."""

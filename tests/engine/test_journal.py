@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 from delivery.engine import journal
 from delivery.engine.journal import Journal
 from delivery.engine.settle import Settled
+from delivery.engine.settler import Settler
 from tests.engine.test_settling import claimed
 from tests.engine.world import delivered
 
@@ -101,3 +103,36 @@ def test_a_claim_that_a_full_disk_cut_short_leaves_the_others_readable(tmp_path:
     writer.close()
     path = tmp_path / f"{WRITER}.claims"
     assert not path.exists()
+
+
+def test_nothing_more_is_taken_in_hand_until_there_is_room_for_what_servers_say(tmp_path: Path) -> None:
+    settler = Settler(WRITER, lambda _batch: None, lambda: 2)
+    settler.journal = Journal(tmp_path, WRITER)
+    settler.claimed(1)
+    with room(100):
+        settler.put(told(1))  # mail that is in hand is settled all the same
+        with pytest.raises(OSError):
+            settler.claimed(2)
+    settler.claimed(3)
+    settler.put(told(2))
+    assert unheard(tmp_path) == [2]
+
+
+def test_where_no_further_file_can_be_opened_a_page_grows(
+    writer: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "PAGE_BYTES", 1)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        writer.append(told(1))
+        writer.append(told(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert len(list(tmp_path.glob("*.journal"))) == 1
+    writer.append(told(3))
+    writer.append(told(4))
+    assert unheard(tmp_path) == [1, 2, 3, 4]
+    assert len(list(tmp_path.glob("*.journal"))) == 3
