@@ -319,16 +319,8 @@ def rotate_key(domain: SenderDomain) -> DkimKey:
         if domain.dkim_keys.filter(active=False, created_at__gt=_active_since(domain)).exists():
             raise DomainRefused(_("A new key waits for its record already. Publish that, then let it sign."))
         key = make_key(domain, active=False)
-        _keep(
-            domain,
-            Wanted(
-                "dkim",
-                "TXT",
-                dns_records.dkim_host(key.selector, domain.name),
-                dns_records.dkim_record(key.public_key),
-                False,
-            ),
-        )
+        host, record = dns_records.dkim_host(key.selector, domain.name), dns_records.dkim_record(key.public_key)
+        _keep(domain, Wanted("dkim", "TXT", host, record, False))
     return key
 
 
