@@ -43,6 +43,7 @@ def leaf(listing: Listing, params: QueryDict, size: int) -> Leaf:
     number = max(1, _whole(params.get("page")))
     keys = _keys(listing)
     turned = _turned(listing, keys, params) if keys else None
+    rows: list[Any] | None = None
     if turned is None and number == 1:
         # Whoever fits on the first page is counted by looking.
         rows = list(listing.ordered()[: size + 1])
@@ -50,7 +51,8 @@ def leaf(listing: Listing, params: QueryDict, size: int) -> Leaf:
             listing.total = Total(len(rows), True)
     if listing.total.exact:
         number = min(number, max(1, -(-listing.total.count // size)))
-        rows = rows if number == 1 and turned is None else list(listing.ordered()[(number - 1) * size : number * size])
+        if rows is None:
+            rows = list(listing.ordered()[(number - 1) * size : number * size])
         return _numbered(listing, rows[:size], number, size)
     if turned is not None:
         rows, backwards = list(turned[0][: size + 1]), turned[1]

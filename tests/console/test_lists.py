@@ -56,6 +56,15 @@ def test_a_page_number_that_makes_no_sense_is_no_error(viewer: Client, users: li
     assert viewer.get("/demo/", {"page": number}).status_code == 200
 
 
+@pytest.mark.parametrize("query", ["page=9", "page=500&after=x", "page=9&name=nobody"])
+def test_a_page_of_a_list_that_has_become_short_is_its_first(viewer: Client, users: list[ApiUser], query: str) -> None:
+    ApiUser.objects.exclude(name__lte="user-004").delete()
+    answer = viewer.get(f"/demo/?{query}")
+    assert answer.status_code == 200
+    assert answer.context["pager"].number == 1
+    assert len(names(answer)) == (0 if "nobody" in query else 5)
+
+
 def test_declared_columns_sort_both_ways_and_say_so(viewer: Client, users: list[ApiUser]) -> None:
     assert names(viewer.get("/demo/?sort=name"))[0] == "user-000"
     answer = viewer.get("/demo/?sort=-name")
