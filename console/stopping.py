@@ -19,5 +19,5 @@ GONE_SECONDS = 2.0
 # django-q2 looks for the end of its workers every half second or so, and an engine for the stop file.
 CLUSTER_SECONDS = 5.0
 
-PART_SECONDS = settings.STOP_SECONDS - GONE_SECONDS
-ENGINE_SECONDS = PART_SECONDS - CLUSTER_SECONDS
+PART_SECONDS = max(1.0, settings.STOP_SECONDS - GONE_SECONDS)
+ENGINE_SECONDS = max(1.0, PART_SECONDS - CLUSTER_SECONDS)
