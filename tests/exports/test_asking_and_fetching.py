@@ -150,24 +150,3 @@ def test_a_failed_one_says_why_and_runs_again(operator: Client) -> None:
     operator.post(f"/offline-data/{export.pk}/again/")
     making.make_next()
     assert Export.objects.order_by("-id").values_list("state", "rows")[0] == (State.DONE, 1)
-
-
-def test_the_command_writes_a_file_and_keeps_nothing(tmp_path: object) -> None:
-    from io import StringIO
-    from pathlib import Path
-
-    from django.core.management import CommandError, call_command
-
-    message("ann@example.org", status="invalid", reason="spam")
-    message("bob@example.org")
-    target = Path(str(tmp_path)) / "out.csv"
-    out = StringIO()
-    call_command("export", "messages", filter=["status=invalid"], output=target, stdout=out)
-    assert out.getvalue().startswith("1 rows")
-    assert b"ann@example.org" in target.read_bytes()
-    assert not Export.objects.exists()
-    for wrong in (["nonsense"], ["no_such=1"], ["from=x"]):
-        with pytest.raises(CommandError):
-            call_command("export", "messages", filter=wrong, output=target, stdout=out)
-    with pytest.raises(CommandError, match="There are:"):
-        call_command("export", "no-such-list")

@@ -49,15 +49,24 @@ class Command(BaseCommand):
             ]
             raise CommandError(" ".join(str(problem) for problem in problems))
         export = making.ask(listing, Format(options["format"]), by=None)
-        making.make(making.claim(export))
-        export.refresh_from_db()
-        if export.state != State.DONE:
-            raise CommandError(f"Not done: {export.problem or export.state}")
-        target = options["output"] or Path(export.file_name)
+        # Interrupted or not, nobody shall find it among the console's.
+        try:
+            making.make(making.claim(export))
+            export.refresh_from_db()
+            if export.state != State.DONE:
+                raise CommandError(f"Not done: {export.problem or export.state}")
+            target = options["output"] or Path(export.file_name)
+            self._put(export, target)
+        finally:
+            Export.objects.filter(pk=export.pk).delete()
+            storage.remove(export.file)
+        self.stdout.write(f"{export.rows} rows, {export.size} bytes: {target}")
+
+    def _put(self, export: Export, target: Path) -> None:
         try:
             with storage.store().open(export.file) as source, target.open("wb") as file:
                 shutil.copyfileobj(source, file)
-        finally:
-            storage.remove(export.file)
-            Export.objects.filter(pk=export.pk).delete()
-        self.stdout.write(f"{export.rows} rows, {export.size} bytes: {target}")
+        except OSError as error:
+            if target.is_file():
+                target.unlink()
+            raise CommandError(f"{target} could not be written: {error.strerror}.") from error
