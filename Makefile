@@ -5,7 +5,7 @@ ONLY ?=
 # Processes that share the tests.
 JOBS ?= 2
 
-.PHONY: demo test bench chaos check lock install install-dev
+.PHONY: demo test bench chaos check types lint whole lock install install-dev
 .DEFAULT_GOAL := demo
 
 # A stamp of the lock file: the second run of any target starts at once.
@@ -33,10 +33,18 @@ bench: install-dev
 chaos: install-dev
 	@$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
+# Types take longest, on one core: the others are done beside them.
 check: install-dev
+	@$(MAKE) --no-print-directory -j2 types lint whole
+
+types:
+	$(BIN)/mypy .
+
+lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
+
+whole:
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py check_rules
