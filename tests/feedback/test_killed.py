@@ -21,7 +21,7 @@ from tests.installation import free_port, until
 from tests.other_process import begin
 from tracking.models import Event, FeedbackMail
 
-COUNT = 200
+COUNT = 120
 
 
 class Respawned:
