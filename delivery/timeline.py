@@ -62,7 +62,7 @@ timeline_sources: list[Callable[[Message], Iterable[Entry]]] = []
 
 def timeline(message: Message, attempts: Sequence[Attempt], task: Task | None) -> list[Entry]:
     """Everything that is known, oldest first."""
-    entries = [_requested(message, task), *(_attempt(one) for one in attempts)]
+    entries = [_requested(message, task), *(_attempt(one, _gave_up(message, one)) for one in attempts)]
     if message.status == Status.CANCELLED and task is not None and task.ended_at:
         by = _("By %s.") % task.acted_by if task.acted_by else ""
         entries.append(Entry(task.ended_at, _("Cancelled: its task was stopped"), "calm", "player-stop", by))
@@ -88,7 +88,12 @@ def _requested(message: Message, task: Task | None) -> Entry:
     return Entry(message.requested_at, _("Requested"), tone, "plus", " · ".join(facts), said)
 
 
-def _attempt(one: Attempt) -> Entry:
+def _gave_up(message: Message, one: Attempt) -> bool:
+    """Whether this attempt was the last before the retry window ended: a pause leaves none planned, too."""
+    return message.status in (Status.SOFT_BOUNCE, Status.INVALID) and one.number == message.attempts
+
+
+def _attempt(one: Attempt, gave_up: bool) -> Entry:
     tone: Tone = "bad"
     icon = "x"
     if one.outcome == "delivered":
@@ -100,6 +105,8 @@ def _attempt(one: Attempt) -> Entry:
     elif one.next_at:
         tone, icon = "busy", "clock"
         became = _("put off for %s") % span(_rounded(one.next_at - one.at))
+    elif one.outcome == "deferred" and not gave_up:
+        tone, icon, became = "busy", "clock", _("put off")
     elif one.outcome == "deferred":
         tone, icon, became = "warn", "arrow-back-up", _("put off until the retry window ended")
     else:

@@ -20,7 +20,7 @@ from console.views import page_url
 from suppression import address
 from suppression.models import Entry, UnsubscribeReason
 
-IN_FORCE = Badge("ok", "ban", _("In force"))
+IN_FORCE = Badge("calm", "ban", _("In force"))
 LET_THROUGH = Badge("warn", "player-play", _("Not intercepted"), title=_("Mail to it goes out"))
 EXPIRED = Badge("calm", "clock", _("Expired"))
 STATES = {"in_force": IN_FORCE, "let_through": LET_THROUGH, "expired": EXPIRED}

@@ -23,7 +23,7 @@ from console.views import back, count_text
 from suppression import editing
 from suppression.models import Entry
 from suppression.pages import entries
-from suppression.pages.entries import EntryFilter, EntryTable, ForColumn
+from suppression.pages.entries import EntryFilter, EntryTable, ForColumn, ReasonColumn
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise as StrPromise
@@ -110,8 +110,10 @@ def _row_actions(entry: Entry) -> list[RowAction]:
 
 
 class BouncedTable(EntryTable):
-    # Whose mail it was says little, for the entry holds for all; the address needs the room.
+    """A bounce holds for all API users: whose mail it was can wait for a wide screen, the address can't."""
+
     api_user = ForColumn(gettext_lazy("API user"), accessor="pk", width="cw-7", wide=True, phone="m-hide")
+    reason = ReasonColumn(gettext_lazy("Reason"), empty_values=(), width="cw-9")
     actions = ActionsColumn(_row_actions)
 
 

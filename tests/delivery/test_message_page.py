@@ -53,6 +53,17 @@ def test_a_deferred_attempt_says_for_how_long(viewer: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "words"), [("held", "put off<"), ("soft_bounce", "put off until the retry window ended")]
+)
+def test_only_what_was_given_up_is_said_to_have_reached_the_end_of_its_window(
+    viewer: Client, status: str, words: str
+) -> None:
+    made = message(status=status, attempts=1, held_by="task_paused" if status == "held" else "")
+    attempt(made, 1, outcome="deferred", code=451)
+    assert f"Attempt 1: {words}" in page(viewer, made)
+
+
+@pytest.mark.parametrize(
     ("status", "reason", "held_by", "words"),
     [
         ("held", "", "account", "Held: sending stopped for the account."),

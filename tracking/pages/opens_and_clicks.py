@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Left, Lower
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -78,6 +80,14 @@ class HitFilter(CountsFilter):
         return queryset.exclude(automatic="") if value == "yes" else queryset.filter(automatic="")
 
 
+class TargetColumn(CodeColumn):
+    """Where a click led, without the scheme that they all begin with; whole on hover and in files."""
+
+    def render(self, value: str) -> SafeString:
+        shown = value.partition("://")[2] or value
+        return format_html('<span class="ph-cut ph-mono ph-muted" title="{}">{}</span>', value, shown)
+
+
 class HitTable(Table):
     kind = StatusColumn(
         gettext_lazy("What"),
@@ -96,7 +106,7 @@ class HitTable(Table):
         gettext_lazy("Recipient"), url=lambda event: url_of_message(event.message_id), main=True, phone="m-a"
     )
     at = TimeColumn(gettext_lazy("Time"), sort="id", phone="m-b", export=ids.time_in_sql())
-    link = CodeColumn(gettext_lazy("Link"))
+    link = TargetColumn(gettext_lazy("Link"))
     client = Column(gettext_lazy("Client"), width="cw-10", phone="m-full")
     ip = Column(gettext_lazy("IP"), width="cw-7", muted=True, phone="m-hide")
     subject = Column(gettext_lazy("Subject"), wide=True, muted=True, phone="m-hide")
