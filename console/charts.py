@@ -32,6 +32,10 @@ class Series:
     def latest(self) -> float | None:
         return next((value for value in reversed(self.data) if value is not None), None)
 
+    @property
+    def sum(self) -> float:
+        return sum(value for value in self.data if value is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
@@ -79,9 +83,17 @@ class Chart:
             "limits": [{"name": str(limit.name), "at": limit.at, "tone": limit.tone} for limit in self.limits],
         }
 
+    @property
+    def counts(self) -> bool:
+        """Whether the points are counts, which come to a sum; of rates and shares the latest is of interest."""
+        return not self.unit and not self.decimals
+
     def legend(self) -> list[tuple[Series, str, str]]:
-        """Each series with its latest value and its dash as an SVG attribute."""
-        return [(one, self._text(one.latest), " ".join(map(str, one.dash))) for one in self.series]
+        """Each series with its sum or its latest value, and its dash as an SVG attribute."""
+        return [
+            (one, self._text(one.sum if self.counts else one.latest), " ".join(map(str, one.dash)))
+            for one in self.series
+        ]
 
     def rows(self) -> list[tuple[str, list[str]]]:
         """The figures as a table: a row for each label."""

@@ -219,8 +219,14 @@ class Client:
 
 
 def _words(error: Exception) -> str:
+    """The innermost fault in words: what wraps it says no more, and says it as code."""
     inner: BaseException = error
-    while isinstance(inner.__cause__, Exception):
-        inner = inner.__cause__
-    text = str(inner if isinstance(inner, NotAllowed) or not str(error) else error)
-    return " ".join(text.split())[:300] or type(error).__name__
+    while following := _within(inner):
+        inner = following
+    text = (inner.strerror if isinstance(inner, OSError) else "") or str(inner)
+    return " ".join(text.split())[:300] or type(inner).__name__
+
+
+def _within(error: BaseException) -> BaseException | None:
+    found = next((one for one in error.args if isinstance(one, Exception)), None)
+    return found or (error.__cause__ if isinstance(error.__cause__, Exception) else None)

@@ -23,7 +23,7 @@ urlpatterns = [
     path("sign-out/", auth.LogoutView.as_view(), name="logout"),
     path(
         "password/",
-        auth.PasswordChangeView.as_view(success_url=reverse_lazy("password_change_done")),
+        views.ChangePassword.as_view(success_url=reverse_lazy("password_change_done")),
         name="password_change",
     ),
     path("password/changed/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.views import LoginView
+from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render, resolve_url
@@ -164,6 +164,20 @@ def theme(request: HttpRequest) -> HttpResponse:
         request.user.theme = asked
         request.user.save(update_fields=["theme"])
     return back(request, "home")
+
+
+class ChangePassword(PasswordChangeView):
+    """What was left empty is asked for in words of its own."""
+
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)
+        for name, words in (
+            ("old_password", _("Enter your password of now.")),
+            ("new_password1", _("Enter the new password.")),
+            ("new_password2", _("Enter the new password once more.")),
+        ):
+            form.fields[name].error_messages["required"] = words
+        return form
 
 
 class SignIn(LoginView):

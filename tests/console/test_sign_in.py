@@ -70,6 +70,12 @@ def test_a_password_can_be_changed(viewer: Client) -> None:
     assert viewer.get("/password/changed/").status_code == 200
 
 
+def test_a_password_that_was_left_empty_is_asked_for(viewer: Client) -> None:
+    answer = viewer.post("/password/", {})
+    assert b"Enter the new password once more." in answer.content
+    assert b"This field is required" not in answer.content
+
+
 def test_a_list_that_refreshes_after_the_session_has_ended_leads_to_the_sign_in_page(db: None, client: Client) -> None:
     headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver/search/?q=a"}
     answer = client.get("/search/", headers=headers)
