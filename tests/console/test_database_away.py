@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,9 @@ from django.db import InterfaceError, OperationalError, ProgrammingError, connec
 from django.test import Client
 from psycopg import errors
 
+from console.management.commands import serve
 from console.views import database_is_away
+from tests.installation import until
 from tests.web import Web
 
 
@@ -58,6 +61,25 @@ def test_a_database_that_was_restarted_breaks_no_page(person: Callable[[str], An
             pass
         # No connection of before is handed out.
         assert [web.get(page, cookie).status for _again in range(5)] == [200] * 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_starts_before_the_database_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serve, "WAIT_SECONDS", 0.05)
+
+    def start() -> None:
+        serve.wait_for_database()
+        connection.close()
+
+    thread = threading.Thread(target=start, daemon=True)
+    with away():
+        thread.start()
+        until(lambda: "database_away" in caplog.text, "it says so", 20)
+        assert thread.is_alive()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(

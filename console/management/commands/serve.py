@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import signal
+import time
 from argparse import ArgumentParser
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
+from django.db import OperationalError, connection
 
 from console.models import User
 from console.supervisor import Supervisor, known_parts
 from console.views import FIRST_ADMINISTRATOR
+
+log = structlog.get_logger()
+
+WAIT_SECONDS = 3.0
 
 
 class Command(BaseCommand):
@@ -49,11 +56,23 @@ def default_parts() -> list[str]:
 
 def prepare(*, web: bool) -> None:
     """What must be in place before the parts start: tables (embedded only), static files, schedules."""
+    wait_for_database()
     if settings.EMBEDDED:
         call_command("migrate", verbosity=0, interactive=False)
     if web:
         call_command("collectstatic", verbosity=0, interactive=False)
     call_command("schedules", verbosity=0)
+
+
+def wait_for_database() -> None:
+    """Until it can be reached; why it can't is said again and again."""
+    while True:
+        try:
+            connection.ensure_connection()
+            return
+        except OperationalError as error:
+            log.warning("database_away", error=str(error).strip())
+            time.sleep(WAIT_SECONDS)
 
 
 def ask_to_stop(supervisor: Supervisor) -> None:
