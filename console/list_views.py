@@ -170,7 +170,8 @@ def _nothing(listing: Listing) -> dict[str, Any]:
     """Why the list is empty: a wrong filter, nothing yet, or nothing found; and the nearest change."""
     page = listing.page
     if not listing.valid:
-        return {"kind": "error"}
+        days = Window.days(30, timezone.get_current_timezone(), timezone.now())
+        return {"kind": "error", "wider": _with(listing, days) if listing.window_errors else ""}
     zone = timezone.get_current_timezone()
     if not listing.values:
         everything = Window.everything(zone) if page.window else None

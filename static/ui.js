@@ -82,8 +82,9 @@
   });
   addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent; });
 
-  // What refreshes by itself rests while nobody sees it, and while somebody is in it: no focus lost, no menu closed, no tick undone.
-  const inUse = (part) => (part.contains(document.activeElement) && document.activeElement !== document.body) || part.querySelector("details[open], input[name=id]:checked");
+  // What refreshes by itself rests while nobody sees it, and while somebody is in it: no focus lost, no menu closed, no tick undone, no
+  // figures of a chart taken from under the pointer.
+  const inUse = (part) => (part.contains(document.activeElement) && document.activeElement !== document.body) || part.querySelector("details[open], input[name=id]:checked, canvas:hover");
   const rests = (part) => {
     if (!part?.matches?.("[hx-trigger^='every']")) return false;
     const others = part.getAttribute("hx-select-oob")?.split(",").map((name) => document.querySelector(name.split(":")[0].trim())) || [];

@@ -38,6 +38,8 @@ def event_badge(event: CallbackEvent) -> Badge:
 
 
 class EventFilter(FilterSet):
+    main = ("callback", "kind", "state")
+
     callback = ModelFilter("callback", gettext_lazy("Callback address"), queryset=Callback.objects.all())
     kind = ChoicesFilter("kind", gettext_lazy("Event"), choices=Happening.choices)
     state = ChoicesFilter("state", gettext_lazy("Status"), choices=State.choices, badges=STATES)
@@ -68,7 +70,7 @@ class LatestTable(Table):
 
 
 class EventTable(LatestTable):
-    message = Column(gettext_lazy("Message"), accessor="message_id", default=gettext_lazy("test"), width="cw-14")
+    message = Column(gettext_lazy("Message"), accessor="message_id", default=gettext_lazy("test"), width="cw-11")
     attempts = NumberColumn(gettext_lazy("Attempts"), width="cw-7")
     tried = TimeColumn(gettext_lazy("Last attempt"), accessor="tried_at")
 
