@@ -49,10 +49,12 @@ def main(database: str, order: dict[str, Any]) -> None:
 
         asyncio.run(listener.serve())
     elif order["do"] == "process":
+        import datetime as dt
         import time
 
         from tracking.feedback import process
 
+        process.LEASE = dt.timedelta(seconds=order["lease"])
         while True:
             process.process()
             time.sleep(0.05)

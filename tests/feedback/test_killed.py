@@ -53,7 +53,7 @@ def test_whoever_is_killed_meanwhile_each_bounce_mail_is_acted_on_once() -> None
     port = free_port()
     settings = {"FEEDBACK_PORT": port, "FEEDBACK_HOST": "127.0.0.1", "JOB_WORKERS": 3}
     listener = Respawned({"do": "listen", "settings": settings})
-    workers = [Respawned({"do": "process", "settings": settings}) for _n in range(2)]
+    workers = [Respawned({"do": "process", "lease": 2, "settings": settings}) for _n in range(2)]
     mails = traffic.bounces(task.pk)
     # Each comes twice: its sender did not hear our 250.
     bringing = threading.Thread(target=lambda: traffic.bring_all(port, [*mails, *mails], connections=4, seconds=240))
