@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from console import ids
+from console.arrays import numbers, texts
 from console.copying import copy_in
 from console.models import Account
 from delivery.callbacks import outbox
@@ -165,14 +166,14 @@ def _known(cursor: Any, message_ids: Iterable[int]) -> dict[int, Known]:
         LEFT JOIN delivery_waiting w ON w.message_id = m.id AND m.status = %s
         WHERE m.id = ANY(%s::bigint[])
         """,  # noqa: S608 (names of our own)
-        [Status.SENDING.value, _array(message_ids)],
+        [Status.SENDING.value, numbers(message_ids)],
     )
     facts = len(Of._fields)
     return {row[0]: Known(Of(*row[:facts]), *row[facts:]) for row in cursor.fetchall()}
 
 
 def _written_before(cursor: Any, event_ids: list[int]) -> set[int]:
-    cursor.execute("SELECT id FROM tracking_event WHERE id = ANY(%s::bigint[])", [_array(event_ids)])
+    cursor.execute("SELECT id FROM tracking_event WHERE id = ANY(%s::bigint[])", [numbers(event_ids)])
     return {row[0] for row in cursor.fetchall()}
 
 
@@ -184,7 +185,7 @@ def _lock(cursor: Any, message_ids: set[int]) -> dict[int, _State]:
         SELECT id, opened_at IS NOT NULL, opened_by_machine_at IS NOT NULL, clicked_at IS NOT NULL
         FROM delivery_message WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE
         """,
-        [_array(message_ids)],
+        [numbers(message_ids)],
     )
     return {row[0]: _State(*row[1:]) for row in cursor.fetchall()}
 
@@ -209,7 +210,7 @@ def _bursts(cursor: Any, found: Sequence[Recorded]) -> dict[int, list[int]]:
         "SELECT message_id, id, link, automatic = '' FROM tracking_event "
         "WHERE message_id = ANY(%s::bigint[]) AND kind = %s AND id BETWEEN %s AND %s",
         [
-            _array(clicked),
+            numbers(clicked),
             CLICK,
             ids.id_at(ids.time_of(min(ours)) - dt.timedelta(seconds=rule.within)),
             ids.id_at(ids.time_of(max(ours)) + dt.timedelta(seconds=rule.within)),
@@ -283,11 +284,6 @@ def _copy(cursor: Any, recorded: Sequence[Recorded]) -> None:
     copy_in(cursor, columns, rows)
 
 
-def _array(numbers: Iterable[int]) -> str:
-    """As PostgreSQL reads it: psycopg would look at each of them for what must be quoted."""
-    return f"{{{','.join(map(str, numbers))}}}"
-
-
 def _update(cursor: Any, states: dict[int, _State]) -> None:
     changed = {message_id: state.times for message_id, state in states.items() if state.times}
     if not changed:
@@ -302,8 +298,8 @@ def _update(cursor: Any, states: dict[int, _State]) -> None:
         WHERE m.id = v.id AND m.id BETWEEN %s AND %s
         """,
         [
-            _array(changed),
-            *([times.get(name) for times in changed.values()] for name in _TIMES),
+            numbers(changed),
+            *(texts(_written(times.get(name)) for times in changed.values()) for name in _TIMES),
             min(changed),
             max(changed),
         ],
@@ -311,6 +307,10 @@ def _update(cursor: Any, states: dict[int, _State]) -> None:
 
 
 _TIMES = ("opened_at", "opened_by_machine_at", "clicked_at")
+
+
+def _written(moment: dt.datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 def _take_back(cursor: Any, wrong: dict[int, list[int]], known: dict[int, Known]) -> list[TakenBack]:

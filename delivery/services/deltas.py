@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from console import ids
+from console.arrays import numbers, texts
 from delivery.models import Message
 from delivery.services.columns import COLUMNS, Counts, counts, of_change
 
@@ -87,8 +88,16 @@ def append(rows: Sequence[tuple[Any, ...]], *, by_template: bool = False) -> Non
     rows = [row for row in rows if any(row[-len(COLUMNS) :])]
     if rows:
         with connection.cursor() as cursor:
+            moments, *keys, labels = zip(*(row[: -len(COLUMNS)] for row in rows), strict=True)
+            counted = zip(*(row[-len(COLUMNS) :] for row in rows), strict=True)
             cursor.execute(
-                _APPEND_BY_TEMPLATE if by_template else _APPEND, [list(column) for column in zip(*rows, strict=True)]
+                _APPEND_BY_TEMPLATE if by_template else _APPEND,
+                [
+                    texts(moment.isoformat() for moment in moments),
+                    *map(numbers, keys),
+                    texts(labels),
+                    *map(numbers, counted),
+                ],
             )
 
 
