@@ -16,9 +16,10 @@ PRESSURE = Path("/proc/pressure/cpu")
 _TOTAL = re.compile(rb"some .*total=(\d+)")
 LOOK_SECONDS = 1.0
 WORK_SECONDS = 0.05
-# Up to here others hardly notice; at most it rests so many times as long as it works.
-CALM = 0.4
-MOST_REST = 4.0
+# Up to here an export may be the cause itself, with the server's process beside its own.
+CALM = 0.6
+# At most it rests so many times as long as it works.
+MOST_REST = 3.0
 
 
 def rest_for(worked: float, pressure: float) -> float:
@@ -31,7 +32,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._since = self._looked_at = time.monotonic()
-        self._waited = _waited()
+        self._waited = waited()
         self._pressure = 0.0
 
     def rest(self) -> None:
@@ -45,16 +46,16 @@ class Pace:
         self._since = time.monotonic()
 
     def _look(self, now: float) -> None:
-        waited = _waited()
-        if waited is None or self._waited is None:
+        total = waited()
+        if total is None or self._waited is None:
             # Where the kernel does not say: those that run or want to, over a minute.
             self._pressure = os.getloadavg()[0] / (os.cpu_count() or 1) - 1
         else:
-            self._pressure = (waited - self._waited) / (now - self._looked_at)
-        self._waited, self._looked_at = waited, now
+            self._pressure = (total - self._waited) / (now - self._looked_at)
+        self._waited, self._looked_at = total, now
 
 
-def _waited() -> float | None:
+def waited() -> float | None:
     """Seconds in which anybody waited for a processor, since the machine was started (Linux, pressure stall
     information)."""
     try:

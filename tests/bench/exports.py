@@ -45,6 +45,7 @@ def part_exports(bench: Bench) -> None:
             statistics.median(one["seconds"] / seconds for one, seconds in zip(workers, plain, strict=True)), 2
         )
         figures[f"export_{name}_peak_mb"] = max(one["peak_mb"] for one in workers)
+        figures[f"export_{name}_pressure"] = round(statistics.median(one["pressure"] for one in workers), 2)
         figures[f"export_{name}_worker_cpu_s"] = round(statistics.median(one["cpu"] for one in workers), 2)
         bench.say(f"  {figures}")
         if name == "few":
@@ -231,20 +232,22 @@ def _make(number: int) -> None:
 
     django.setup()
     from console.lists import lists
-    from exports import making
+    from exports import making, pace
     from exports.models import Export
     from tests.bench.installation import peak
 
     # A worker that has made one before: all pages are loaded.
     lists()
     export = Export.objects.get(pk=number)
-    begun, cpu = time.perf_counter(), time.process_time()
+    begun, cpu, waited = time.perf_counter(), time.process_time(), pace.waited() or 0
     making.make(export)
     print(
         json.dumps(
             {
                 "seconds": time.perf_counter() - begun,
                 "cpu": time.process_time() - cpu,
+                # Exports rest where others are at work: then the ratios say nothing.
+                "pressure": ((pace.waited() or 0) - waited) / (time.perf_counter() - begun),
                 "peak_mb": peak(os.getpid()),
             }
         )
