@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
+from console import lists
 from delivery.services.tasks import create_task, expand
 from tests.factories.queues import queue_with
-from tests.factories.sending import new_task
+from tests.factories.sending import message, new_task
 from tests.installation import until
 
 if TYPE_CHECKING:
@@ -58,3 +59,18 @@ def test_nothing_is_asked_for_while_the_tab_is_hidden(url: str, signed_in: Calla
     page.clock.fast_forward(30_000)
     page.wait_for_load_state("networkidle")
     assert page.locator("[data-mine]").count() == 1
+
+
+def test_a_total_that_was_left_for_later_comes_by_itself(
+    signed_in: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Too much to look at while a page waits.
+    monkeypatch.setattr(lists, "COSTLY", -1)
+    for number in range(12):
+        message(f"reader{number}@example.org")
+    page = signed_in("viewer")
+    page.goto("/email-status/?size=10")
+    until(lambda: page.locator("#total").inner_text() == "12", "the total is counted")
+    assert page.locator("#total-of").inner_text() == "12"
+    assert page.locator("#results tbody tr").count() == 10
+    assert page.url.endswith("/email-status/?size=10")
