@@ -261,8 +261,9 @@ class Supervisor:
             self._silent_since[part.name] = now
 
     def _ask_for_beat(self, cluster: str) -> None:
-        # Not more than a few: a cluster that hangs must not find thousands when it is back.
-        if OrmQ.objects.filter(key=cluster).count() < 50:
+        # Not more than a few: a cluster that hangs must not find thousands when it is back. What killed workers had in
+        # hand does not count: it stays locked for an hour, and nobody who was not asked could show that he lives.
+        if OrmQ.objects.filter(key=cluster, lock__lte=timezone.now()).count() < 50:
             async_task("console.heartbeat.beat", cluster, cluster=cluster)
 
 

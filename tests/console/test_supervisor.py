@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
+from django.utils import timezone
+from django_q.models import OrmQ
 
 from console import heartbeat
 from console import supervisor as module
@@ -174,3 +177,12 @@ def test_a_part_of_another_package_lives_as_long_as_it_says_so_itself(
 def test_every_part_that_is_registered_can_be_served() -> None:
     assert module.known_parts() == ["simulator", "jobs", "deliver", "listener", "web"]
     assert [part.name for part in module.parts(["web", "listener"])] == ["listener", "web"]
+
+
+@pytest.mark.django_db
+def test_what_killed_workers_had_in_hand_keeps_nobody_from_being_asked_for_a_sign_of_life() -> None:
+    """It is locked for an hour. A cluster that is not asked can't answer, and would be killed minute after minute."""
+    locked = timezone.now() + dt.timedelta(minutes=50)
+    OrmQ.objects.bulk_create(OrmQ(key="jobs", payload="", lock=locked) for _n in range(60))
+    Supervisor(["web"])._ask_for_beat("jobs")
+    assert OrmQ.objects.filter(key="jobs", lock__lte=timezone.now()).count() == 1
