@@ -44,7 +44,7 @@ EXACT_UP_TO = 10_000
 # In the planner's units: some 40,000 rows looked at, 10 ms. What costs more is not counted while a page waits for it.
 COSTLY = 3_000
 # What a row costs that is found by looking through some pages around it.
-SCATTERED = 6
+SCATTERED = 15
 # Behind the page it may take so long.
 COUNT_SECONDS = 10
 
