@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import socket
+import time
 
 from django.conf import settings
 from django.utils import timezone
@@ -12,6 +13,8 @@ from django.utils import timezone
 from console.models import Heartbeat
 
 FRESH = dt.timedelta(seconds=45)
+AGAIN_SECONDS = 5.0
+_again_at = 0.0
 
 
 def supervisor() -> str:
@@ -32,6 +35,16 @@ def beat(part: str) -> None:
     """Say that this part, under this supervisor, did some work just now."""
     name = f"{part}@{supervisor()}"[:64]
     Heartbeat.objects.update_or_create(name=name, defaults={"part": part, "beat_at": timezone.now()})
+
+
+def at_work() -> None:
+    """A sign of life from the middle of a long job: behind it those that are asked for would wait for its end, and the
+    supervisor would take the cluster for dead. Outside of clusters nothing."""
+    global _again_at
+    cluster = os.environ.get("Q_CLUSTER_NAME", "")
+    if cluster and time.monotonic() >= _again_at:
+        _again_at = time.monotonic() + AGAIN_SECONDS
+        beat(cluster)
 
 
 def last_beat(part: str, of: str) -> dt.datetime | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from console import heartbeat
 from console.models import Account
 from delivery.models import HeldBy, PauseCause, Status, Task, TaskStatus
 from delivery.services import credits
@@ -144,6 +145,7 @@ def _in_chunks(
         moved += len(chunk)
         if len(chunk) < wanted:
             break
+        heartbeat.at_work()
     return moved
 
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
-from console import ids
+from console import heartbeat, ids
 from console.models import Account, ApiUser
 from delivery import templating
 from delivery.models import (
@@ -218,6 +218,7 @@ def expand(task_id: int, *, now: dt.datetime) -> int:
         if count is None:
             return made
         made, failures = made + count, 0
+        heartbeat.at_work()
 
 
 def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:

@@ -10,7 +10,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from console.models import ApiUser
+from console import heartbeat
+from console.models import ApiUser, Heartbeat
 from delivery.models import HeldBy, Message, PauseCause, Status, Task, TaskStatus, Template, Waiting
 from delivery.services import holding, tasks
 from delivery.services.as_sent import mail_as_sent
@@ -140,6 +141,17 @@ def test_a_crash_between_chunks_neither_misses_nor_repeats_anyone(monkeypatch: p
     assert recipients(task) == everyone(11)
     assert (task.requested, task.expanded) == (11, True)
     assert tasks.counts_of([task.pk])[task.pk] == {"sending": 11}
+
+
+@pytest.mark.django_db
+def test_a_long_expansion_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "CHUNK", 2)
+    monkeypatch.setattr(heartbeat, "_again_at", 0.0)
+    made(group=GroupFactory(people=5))
+    assert not Heartbeat.objects.exists(), "by a command, nobody waits for them"
+    monkeypatch.setenv("Q_CLUSTER_NAME", "jobs")
+    made(group=GroupFactory(people=5))
+    assert Heartbeat.objects.get().part == "jobs"
 
 
 @pytest.mark.django_db(transaction=True)
