@@ -43,17 +43,17 @@ def leaf(listing: Listing, params: QueryDict, size: int) -> Leaf:
     number = max(1, _whole(params.get("page")))
     keys = _keys(listing)
     turned = _turned(listing, keys, params) if keys else None
-    rows: list[Any] | None = None
+    first: list[Any] | None = None
     if turned is None and number == 1:
         # Whoever fits on the first page is counted by looking.
-        rows = list(listing.ordered()[: size + 1])
-        if len(rows) <= size:
-            listing.total = Total(len(rows), True)
+        first = list(listing.ordered()[: size + 1])
+        if len(first) <= size:
+            listing.total = Total(len(first), True)
     if listing.total.exact:
         number = min(number, max(1, -(-listing.total.count // size)))
-        if rows is None:
-            rows = list(listing.ordered()[(number - 1) * size : number * size])
-        return _numbered(listing, rows[:size], number, size)
+        if first is None:
+            first = list(listing.ordered()[(number - 1) * size : number * size])
+        return _numbered(listing, first[:size], number, size)
     if turned is not None:
         rows, backwards = list(turned[0][: size + 1]), turned[1]
         if not backwards:
@@ -63,8 +63,9 @@ def leaf(listing: Listing, params: QueryDict, size: int) -> Leaf:
         # So near the beginning it is the first page.
         number = 1
     number = min(number, max(1, EXACT_UP_TO // size))
-    rows = list(listing.ordered()[(number - 1) * size : number * size + 1])
-    return _turning(listing, keys, rows[:size], number, size, more=len(rows) > size)
+    if first is None:
+        first = list(listing.ordered()[(number - 1) * size : number * size + 1])
+    return _turning(listing, keys, first[:size], number, size, more=len(first) > size)
 
 
 def _numbered(listing: Listing, rows: list[Any], number: int, size: int) -> Leaf:

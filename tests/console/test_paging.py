@@ -110,3 +110,13 @@ def test_who_fits_on_the_first_page_is_counted_by_looking(viewer: Client, users:
         answer = viewer.get("/demo/?name=user-01")
     assert str(answer.context["total"]) == "10"
     assert not any("COUNT" in query["sql"] and "apiuser" in query["sql"] for query in queries)
+
+
+def test_the_rows_of_a_long_list_are_asked_for_once(viewer: Client, users: list[ApiUser]) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        answer = viewer.get("/demo/?size=10")
+    assert not answer.context["total"].exact
+    assert (
+        len([query for query in queries if 'FROM "console_apiuser"' in query["sql"] and "LIMIT 11" in query["sql"]])
+        == 1
+    )
