@@ -99,6 +99,7 @@ def tidy() -> None:
         holding.cancel_task(task.pk, now=now)
     counts.end_all(now=now)
     schedules.tidy_windows()
+    holding.release_forgotten()
     if Account.current().sending_stopped_at is None:
         holding.release_all(HeldBy.ACCOUNT)
     tasks.prune(now=now)

@@ -85,6 +85,21 @@ def release_all(held_by: HeldBy, where: str = "true", params: list[Any] | None =
     return _in_chunks(f"({where}) AND held_by = %s", [*(params or []), held_by], new=Status.SENDING)
 
 
+def release_forgotten() -> int:
+    """Take up again what is held for a cause that is over, where the job that should have done so was lost: its worker
+    was killed, and django-q2 asks again in an hour."""
+    moved = release_all(
+        HeldBy.TASK_PAUSED,
+        "state = 2 AND EXISTS (SELECT FROM delivery_task t WHERE t.id = task_id AND t.status <> %s)",
+        [TaskStatus.PAUSED],
+    )
+    return moved + release_all(
+        HeldBy.DOMAIN_UNVERIFIED,
+        "state = 2 AND EXISTS (SELECT FROM delivery_message m JOIN delivery_senderdomain d "
+        "ON d.id = m.sender_domain_id WHERE m.id = message_id AND d.verified_at IS NOT NULL)",
+    )
+
+
 def release_for_credits(*, now: dt.datetime) -> int:
     """Take up again what waits for credits, as far as they reach, in the order of the requests. Mail of a task that
     something else pauses waits on."""

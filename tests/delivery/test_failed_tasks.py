@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from delivery import jobs
 from delivery.models import HeldBy, PauseCause, Task, TaskStatus, Waiting
 from delivery.services import holding, tasks
 from tests.factories.delivery import GroupFactory
@@ -66,3 +67,15 @@ def test_a_task_that_is_stopped_as_it_fails_stays_stopped(monkeypatch: pytest.Mo
     holding.cancel_task(task.pk, now=timezone.now())
     task.refresh_from_db()
     assert (task.acted_by, task.ended_at is not None) == ("ann", True)
+
+
+def test_mail_of_a_task_that_goes_on_is_taken_up_though_the_job_for_it_was_lost() -> None:
+    paused, resumed = (tasks.create_task(new_task()) for _task in range(2))
+    for task in (paused, resumed):
+        expanded(task)
+        tasks.pause(task, cause=PauseCause.OPERATOR)
+        holding.hold_task(task.pk)
+    Task.objects.filter(pk=resumed.pk).update(status=TaskStatus.SENDING, pause_cause="")
+    jobs.tidy()
+    held = Waiting.objects.filter(held_by=HeldBy.TASK_PAUSED).values_list("task_id", flat=True)
+    assert set(held) == {paused.pk}
