@@ -107,7 +107,13 @@ def test_each_package_says_what_lives_there(path: Path) -> None:
 
 
 # Between the parts of an installation, or written by a mail server: nothing that an operator sets.
-NO_SETTINGS = {"POSTHORN_STOP_FILE", "POSTHORN_SUPERVISOR", "RECIPIENT", "ORIGINAL_RECIPIENT"}
+NO_SETTINGS = {
+    "ORIGINAL_RECIPIENT",
+    "POSTHORN_STOP_FILE",
+    "POSTHORN_SUPERVISOR",
+    "Q_CLUSTER_NAME",
+    "RECIPIENT",
+}
 README = (ROOT / "README.md").read_text()
 
 
