@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from console import heartbeat
 from exports.models import Export, State
 from exports.pace import Pace
 
@@ -87,6 +88,7 @@ class Progress:
                         self._size = self._path.stat().st_size
                     until = timezone.now() + LEASE
                     held = mine(self._export).update(rows=self._rows, size=self._size, claimed_until=until)
+                    heartbeat.at_work()
                 except DatabaseError:
                     # Its own statement will say the same.
                     connection.close()

@@ -12,6 +12,8 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 
+from console import heartbeat
+from console.models import Heartbeat
 from exports import making, progress, storage, tidying
 from exports.models import Export, State
 from tests.exports.files import ask, files, made
@@ -96,8 +98,10 @@ def test_before_the_first_file_there_is_nothing_to_clear_away(folder: Path) -> N
 
 @pytest.mark.django_db(transaction=True)
 def test_a_file_that_takes_long_to_put_away_stays_its_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bucket at the other end of a slow line."""
+    """A bucket at the other end of a slow line. Its cluster is not taken for dead meanwhile."""
     message("ann@example.org")
+    monkeypatch.setattr(heartbeat, "_again_at", 0.0)
+    monkeypatch.setenv("Q_CLUSTER_NAME", "jobs")
     monkeypatch.setattr(progress, "LEASE", dt.timedelta(seconds=1))
     monkeypatch.setattr(progress, "TELL_SECONDS", 0.2)
     real = storage.put
@@ -117,6 +121,7 @@ def test_a_file_that_takes_long_to_put_away_stays_its_workers(folder: Path, monk
     assert taken == []
     export.refresh_from_db()
     assert (export.state, export.tries) == (State.DONE, 1)
+    assert Heartbeat.objects.get().part == "jobs"
 
 
 def test_one_that_is_still_written_to_is_not_swept_away_however_long_it_takes(folder: Path) -> None:
