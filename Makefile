@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 ONLY ?=
 # Processes that share the tests.
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: demo test bench chaos check types lint whole lock install install-dev
 .DEFAULT_GOAL := demo
