@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from console.models import ApiUser
 from delivery.models.address import SenderAddress
 from delivery.models.group import RecipientGroup
-from delivery.models.status import PauseCause, Status, TaskStatus
+from delivery.models.status import TASK_UNDER_WAY, PauseCause, Status, TaskStatus
 from delivery.models.template import Template, TemplateVersion
 from delivery.schedule import SendWindow
 
@@ -107,6 +107,11 @@ class Task(models.Model):
 
     def __str__(self) -> str:
         return self.subject
+
+    @property
+    def may_be_stopped(self) -> bool:
+        """Under way; or failed, while the mail that was made before is."""
+        return self.status in TASK_UNDER_WAY or (self.status == TaskStatus.FAILED and self.ended_at is None)
 
     @property
     def is_series(self) -> bool:

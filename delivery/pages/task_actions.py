@@ -17,7 +17,6 @@ from console.clients import ip_of
 from console.registry import Page, register
 from console.views import back, confirm, count_text
 from delivery.models import PauseCause, Task
-from delivery.models.status import TASK_UNDER_WAY
 from delivery.pages.tasks import rows, task_url, whole
 from delivery.services import again, schedules
 from delivery.services import tasks as service
@@ -50,7 +49,7 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
             _("Task %s is stopped.") % task.pk,
         )
         return redirect("task", pk=task.pk)
-    if task.status not in TASK_UNDER_WAY:
+    if not task.may_be_stopped:
         messages.error(request, _("This task has ended already."))
         return redirect("task", pk=task.pk)
     it: Any = task

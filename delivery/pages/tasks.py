@@ -301,7 +301,7 @@ def task_page(request: HttpRequest, pk: int) -> HttpResponse:
         "may": may,
         "pausable": task.status in (TaskStatus.WAITING, TaskStatus.SENDING),
         "resumable": task.status == TaskStatus.PAUSED and task.pause_cause != PauseCause.ACCOUNT,
-        "stoppable": task.status in TASK_UNDER_WAY,
+        "stoppable": task.may_be_stopped,
         "sendable_again": may and can_send_again(task),
         "sent_again": task.sent_again.order_by("id"),
         "crumbs": [(_("Batch tasks"), reverse("tasks")), *_series_crumb(task), (_("task %s") % task.pk, "")],

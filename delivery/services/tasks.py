@@ -343,11 +343,12 @@ def resume(task: Task, *, cause: PauseCause | None = None, release: bool = True)
 def stop(task: Task, *, by: str = "", now: dt.datetime) -> None:
     """Stop a task for good: what was not tried is cancelled."""
     with transaction.atomic():
-        changed = Task.objects.filter(
-            pk=task.pk, status__in=[TaskStatus.WAITING, TaskStatus.SENDING, TaskStatus.PAUSED]
-        ).update(status=TaskStatus.STOPPED, pause_cause="", acted_by=by, expanded=True, next_run_at=None)
-        if not changed:
+        found = Task.objects.select_for_update(of=("self",), no_key=True).get(pk=task.pk)
+        if not found.may_be_stopped:
             raise TaskRefused(_("This task has ended already."))
+        Task.objects.filter(pk=task.pk).update(
+            status=TaskStatus.STOPPED, pause_cause="", acted_by=by, expanded=True, next_run_at=None
+        )
         transaction.on_commit(lambda: async_task("delivery.jobs.cancel_task", task.pk, cluster="jobs"))
 
 

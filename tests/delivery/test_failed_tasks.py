@@ -79,3 +79,15 @@ def test_mail_of_a_task_that_goes_on_is_taken_up_though_the_job_for_it_was_lost(
     jobs.tidy()
     held = Waiting.objects.filter(held_by=HeldBy.TASK_PAUSED).values_list("task_id", flat=True)
     assert set(held) == {paused.pk}
+
+
+def test_a_failed_task_can_be_stopped_while_its_mail_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = expanded(half_made(monkeypatch))
+    assert task.may_be_stopped
+    tasks.stop(task, by="ann", now=timezone.now())
+    holding.cancel_task(task.pk, now=timezone.now())
+    task.refresh_from_db()
+    assert (task.status, task.ended_at is not None) == (TaskStatus.STOPPED, True)
+    assert not Waiting.objects.filter(task_id=task.pk).exists()
+    with pytest.raises(tasks.TaskRefused):
+        tasks.stop(task, by="ann", now=timezone.now())

@@ -341,7 +341,7 @@ def test_a_stopped_task_is_expanded_no_further(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("status", [TaskStatus.DONE, TaskStatus.STOPPED, TaskStatus.FAILED])
 def test_what_has_ended_can_be_neither_paused_resumed_nor_stopped(status: TaskStatus) -> None:
     task = create_task(new_task())
-    Task.objects.filter(pk=task.pk).update(status=status)
+    Task.objects.filter(pk=task.pk).update(status=status, ended_at=timezone.now())
     with pytest.raises(TaskRefused):
         tasks.pause(task, cause=PauseCause.OPERATOR)
     with pytest.raises(TaskRefused):
