@@ -43,7 +43,6 @@ def machine_gone(messages: int) -> Line:
     with ground("gone", CLAIM_SECONDS=str(SHORT_CLAIM)) as here:
         east, west = here.machine("east"), here.machine("west")
         task = here.send("gone", sinks(messages))
-        here.reach(task, 0.3)
         # Not before both have their parts of the limits: what a silent machine held stays reserved for minutes.
         until(lambda: all(any(_calls(here, one) for one in each.engines()) for each in (east, west)), "both send")
         east.power_off()
@@ -135,7 +134,7 @@ def machines(messages: int) -> Line:
 PARTS = {
     # name: (what it does, messages)
     "worker": (worker_killed, 4_000),
-    "gone": (machine_gone, 4_000),
+    "gone": (machine_gone, 16_000),
     "frozen": (worker_frozen, 4_000),
     "machines": (machines, 10_000),
 }
