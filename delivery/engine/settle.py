@@ -253,8 +253,9 @@ def _update_messages(cursor: Any, batch: Sequence[Settled]) -> dict[int, str]:
         return {}
     message_ids = [one.claimed.message_id for one in batch]
     # In the order in which opens, clicks and corrections lock them: an UPDATE takes them as it finds them, and two
-    # could wait for each other in a circle. Each is looked up by its id, here (LIMIT keeps it so) and by the UPDATE:
-    # the summary of pages that lists go by would be believed to be cheaper, and read all between them.
+    # could wait for each other in a circle. Each is looked up by its id, here (LIMIT keeps it so) and, by the setting,
+    # in the rest of the transaction: the summary of pages that lists go by would be believed to be cheaper, and read
+    # all between them.
     cursor.execute(
         """
         SELECT count(*), set_config('enable_bitmapscan', 'off', true)

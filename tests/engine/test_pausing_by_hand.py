@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
-from delivery.engine import run
 from delivery.models import Flow, LimitGroup, Message, ReceivingDomain, SenderAddress, Status
 from delivery.services import pauses
 from delivery.simulator.server import Simulator
 from tests.engine.test_crash import until
-from tests.engine.world import deliver, started, taken
+from tests.engine.world import deliver, engine_at_work, started, taken
 
 PEOPLE = 120
 
@@ -34,17 +31,7 @@ def test_a_running_engine_stops_within_seconds_and_goes_on_when_it_is_recovered(
     group = ReceivingDomain.objects.get(name="a.sink.test").limit_group_id
     LimitGroup.objects.filter(pk=group).update(rate=25, connections=connections)
     started([f"reader{n}@a.sink.test" for n in range(PEOPLE - 1)], sender)
-    stop = tmp_path / "stop"
-
-    def work() -> None:
-        try:
-            run.deliver(seconds=60, stop_file=stop, idle_seconds=60)
-        finally:
-            connection.close()
-
-    engine = threading.Thread(target=work)
-    engine.start()
-    try:
+    with engine_at_work(tmp_path):
         until(lambda: delivered_count() > 5)
         pauses.pause(group, by="ann", now=timezone.now())
         time.sleep(2.5)
@@ -56,9 +43,6 @@ def test_a_running_engine_stops_within_seconds_and_goes_on_when_it_is_recovered(
         LimitGroup.objects.update(rate=None)
         until(lambda: len(outside.accepted()) > at_rest, 3)
         until(lambda: delivered_count() == PEOPLE)
-    finally:
-        stop.touch()
-        engine.join()
     assert max(taken(outside).values()) == 1
     assert sum(Flow.objects.values_list("tried", flat=True)) == PEOPLE
     assert sum(Flow.objects.values_list("joined", flat=True)) == PEOPLE

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
-from django.db import connection
 from django.utils import timezone
 
 from console.models import Account
-from delivery.engine import run
 from delivery.models import HeldBy, LimitGroup, Message, SenderAddress, Status
 from delivery.simulator.server import Simulator
 from tests.engine.test_crash import until
-from tests.engine.world import deliver, started
+from tests.engine.world import deliver, engine_at_work, started
 
 CONNECTIONS = 3
 PEOPLE = 40
@@ -28,26 +25,13 @@ def test_no_mail_begins_once_engines_have_seen_that_all_sending_is_stopped(
     LimitGroup.objects.update(connections=CONNECTIONS)
     outside.options.latency = 0.4
     task = started([f"reader{n}@a.sink.test" for n in range(PEOPLE)], sender)
-    stop_file = tmp_path / "stop"
-
-    def work() -> None:
-        try:
-            run.deliver(seconds=60, stop_file=stop_file, idle_seconds=60)
-        finally:
-            connection.close()
-
-    engine = threading.Thread(target=work)
-    engine.start()
-    try:
+    with engine_at_work(tmp_path):
         until(lambda: len(outside.accepted()) > CONNECTIONS)
         Account.current().stop_sending(by="ann", now=timezone.now())
         time.sleep(3)
         begun = len(outside.accepted()) + CONNECTIONS
         until(lambda: not Message.objects.filter(task=task, status=Status.SENDING).exists())
         assert len(outside.accepted()) <= begun
-    finally:
-        stop_file.touch()
-        engine.join()
     assert set(Message.objects.filter(task=task, status=Status.HELD).values_list("held_by", flat=True)) == {
         HeldBy.ACCOUNT
     }

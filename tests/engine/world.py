@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dkim
 import dns.resolver
+from django.db import connection
 from django.utils import timezone
 
 from delivery.engine import claim, run
@@ -59,6 +63,26 @@ def deliver(seconds: float = 60, idle: float = 0.3) -> run.Report:
         report.settled += more.settled
         report.lost += more.lost
     return report
+
+
+@contextmanager
+def engine_at_work(directory: Path) -> Iterator[None]:
+    """An engine that delivers meanwhile, whatever there is or comes; it ends in order."""
+    stop = directory / "stop"
+
+    def work() -> None:
+        try:
+            run.deliver(seconds=60, stop_file=stop, idle_seconds=60)
+        finally:
+            connection.close()
+
+    engine = threading.Thread(target=work)
+    engine.start()
+    try:
+        yield
+    finally:
+        stop.touch()
+        engine.join()
 
 
 def fates(task: Task) -> dict[str, tuple[str, str]]:
