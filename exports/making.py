@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import errno
-import io
 import secrets
+import sys
 import tempfile
 import time
 from collections.abc import Generator
@@ -233,9 +233,10 @@ def _rows(made: Content, progress: Progress) -> Generator[list[str]]:
         with progress.reading():
             yield from made.rows()
         return
-    for line in _lines(made, progress):
-        # COPY's quoting is that of the csv module; a cell may hold line breaks.
-        yield next(csv.reader(io.StringIO(bytes(line).decode(), newline="")))
+    # COPY's quoting is that of the csv module; a cell may hold line breaks, and be longer than that one likes.
+    csv.field_size_limit(sys.maxsize)
+    with closing(_lines(made, progress)) as lines:
+        yield from csv.reader(str(line, "utf-8") for line in lines)
 
 
 def _deliver(export: Export, path: Path, rows: int) -> None:

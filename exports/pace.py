@@ -20,6 +20,8 @@ WORK_SECONDS = 0.05
 CALM = 0.6
 # At most it rests so many times as long as it works.
 MOST_REST = 3.0
+# And in all so long: a file of an hour's work would never be made on a machine that is always busy (exports/jobs.py).
+MOST_RESTED_SECONDS = 900.0
 
 
 def rest_for(worked: float, pressure: float) -> float:
@@ -33,16 +35,18 @@ class Pace:
     def __init__(self) -> None:
         self._since = self._looked_at = time.monotonic()
         self._waited = waited()
-        self._pressure = 0.0
+        self._pressure = self._rested = 0.0
 
     def rest(self) -> None:
         now = time.monotonic()
-        if now - self._since < WORK_SECONDS:
+        if now - self._since < WORK_SECONDS or self._rested >= MOST_RESTED_SECONDS:
             return
         if now - self._looked_at >= LOOK_SECONDS:
             self._look(now)
         # Not for long at once: cancelling shall act.
-        time.sleep(min(LOOK_SECONDS, rest_for(now - self._since, self._pressure)))
+        rest = min(LOOK_SECONDS, rest_for(now - self._since, self._pressure))
+        time.sleep(rest)
+        self._rested += rest
         self._since = time.monotonic()
 
     def _look(self, now: float) -> None:

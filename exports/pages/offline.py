@@ -143,7 +143,7 @@ class AskForm(forms.Form):
         choices=Format.choices,
         widget=forms.RadioSelect,
         initial=Format.CSV,
-        help_text=gettext_lazy("CSV is made many times faster, and takes any number of rows."),
+        help_text=gettext_lazy("CSV is made faster and read by anything; Excel holds a million rows a sheet."),
     )
 
 

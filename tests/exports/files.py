@@ -64,14 +64,15 @@ def files(folder: Path) -> list[str]:
 
 
 def many(count: int) -> None:
-    """So many messages, and one: more than fit into what lies between the server and us."""
+    """So many messages, and one: more than fit into what lies between the server and us, and do not pack well."""
     one = message("ann@example.org")
     names = [field.column for field in Message._meta.concrete_fields if field.column not in ("id", "subject")]
     columns = ", ".join(names)
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO delivery_message (id, subject, {columns}) "
-            f"SELECT id + n, repeat('x', 500), {columns} FROM delivery_message, generate_series(1, %s) n WHERE id = %s",
+            f"SELECT id + n, 'xx' || text, {columns} FROM delivery_message, generate_series(1, %s) n, "
+            "LATERAL (SELECT string_agg(md5(n::text || m), '') AS text FROM generate_series(1, 15) m) t WHERE id = %s",
             [count, one.pk],
         )
 

@@ -37,3 +37,14 @@ def test_without_the_kernels_word_it_goes_by_the_load(tmp_path: Path, monkeypatc
     one = pace.Pace()
     one._look(one._since + 1)
     assert one._pressure > 1
+
+
+def test_it_has_rested_enough_at_last_however_busy_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, rested = pace.Pace(), list[float]()
+    monkeypatch.setattr(pace, "WORK_SECONDS", -1.0)
+    monkeypatch.setattr(pace.time, "sleep", rested.append)
+    monkeypatch.setattr(one, "_look", lambda _now: None)
+    monkeypatch.setattr(pace, "rest_for", lambda _worked, _pressure: 1.0)
+    for _time in range(int(2 * pace.MOST_RESTED_SECONDS)):
+        one.rest()
+    assert sum(rested) == pace.MOST_RESTED_SECONDS

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
+from openpyxl import load_workbook
+from python_calamine import CalamineWorkbook
 
 from console.exporting import content as content_of
 from console.exporting import defused
@@ -147,14 +150,49 @@ def test_the_large_lists_are_streamed_by_the_database(name: str) -> None:
     assert content_of(listing_of(ask(name))).query is not None
 
 
+ODD = {
+    "what XML has no room for": ("a\x00\x08\x1b\ufffe\uffff\ud800z", "a" + 6 * "\ufffd" + "z"),
+    "what XML writes in another way": ("<b>&amp;</b>\r\n\t ]]> ", "<b>&amp;</b>\r\n\t ]]> "),
+    "a fault of a spreadsheet's": ("#N/A", "#N/A"),
+    "what is no number although it is called one": ("1e5x", "1e5x"),
+    "more than a cell holds": ("x" * 40_000, "x" * 32_767),
+    "more than a cell holds, counted in halves": ("x" + "😀" * 20_000, "x" + "😀" * 16_383),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_any_text_makes_a_workbook_that_can_be_read(what: str, tmp_path: Path) -> None:
+    given, wanted = ODD[what]
+    path = tmp_path / "x.xlsx"
+    rows = [["'=1", given, given], ["-1.5", "", "1e-05"]]
+    writers.write_xlsx(path, ["=Head", "Text", "Number"], ["text", "text", "number"], rows, lambda _rows: None)
+    by_rust = CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()
+    by_python = load_workbook(path).worksheets[0].iter_rows(values_only=True)
+    assert by_rust == [["=Head", "Text", "Number"], ["'=1", wanted, wanted], ["-1.5", "", 1e-05]]
+    assert [[cell or "" for cell in row] for row in by_python] == by_rust
+
+
+def test_what_a_spreadsheet_would_read_as_a_characters_number_is_told_apart(tmp_path: Path) -> None:
+    """Readers of other makers know nothing of it (ECMA-376, 22.9.2.19)."""
+    path = tmp_path / "x.xlsx"
+    writers.write_xlsx(path, ["Text"], ["text"], [["_x0041_"], ["_x_"]], lambda _rows: None)
+    with ZipFile(path) as parts:
+        assert b">_x005F_x0041_<" in parts.read("xl/worksheets/sheet1.xml")
+        assert b">_x_<" in parts.read("xl/worksheets/sheet1.xml")
+
+
+def test_a_cell_that_is_longer_than_a_csv_reader_likes_comes_through() -> None:
+    message("ann@example.org", label="x", subject="y" * 200_000)
+    head, row = sheets(made("messages", "xlsx"))["Sheet 1"]
+    assert row[head.index("Subject")] == "y" * writers.CELL_LENGTH
+
+
 def test_a_sheet_that_is_full_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers, "SHEET_ROWS", 4)
     path = tmp_path / "x.xlsx"
     told: list[int] = []
     rows = ([str(n), "x"] for n in range(7))
     assert writers.write_xlsx(path, ["Number", "Text"], ["number", "text"], rows, told.append) == 7
-    from python_calamine import CalamineWorkbook
-
     book = CalamineWorkbook.from_path(path)
     found = [book.get_sheet_by_name(name).to_python() for name in book.sheet_names]
     assert [[row[0] for row in sheet] for sheet in found] == [["Number", 0, 1, 2], ["Number", 3, 4, 5], ["Number", 6]]
