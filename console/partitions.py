@@ -11,7 +11,7 @@ import datetime as dt
 from typing import Any
 
 from django.apps import apps
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.migrations import AddIndex, CreateModel
 from django.db.models.options import Options
 
@@ -61,6 +61,9 @@ class AddIndexToPartitions(AddIndex):
         schema_editor.execute(f"CREATE INDEX IF NOT EXISTS {quote(self.index.name)} ON ONLY {quote(table)} {rest}")
         for partition in _partitions(table):
             name = f"{partition}_{self.index.name}"
+            if _joined(self.index.name, partition):
+                # A partition that was made meanwhile got it by itself, under a name of PostgreSQL's.
+                continue
             with locks.patient():
                 if _half_made(name):
                     schema_editor.execute(f"DROP INDEX CONCURRENTLY {quote(name)}")
@@ -78,6 +81,16 @@ def _partitions(table: str) -> list[str]:
             [table],
         )
         return [row[0] for row in cursor.fetchall()]
+
+
+def _joined(index: str, partition: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_inherits i JOIN pg_index x ON x.indexrelid = i.inhrelid "
+            "WHERE i.inhparent = to_regclass(%s) AND x.indrelid = %s::regclass AND x.indisvalid",
+            [index, partition],
+        )
+        return cursor.fetchone() is not None
 
 
 def _half_made(index: str) -> bool:
@@ -122,18 +135,29 @@ def ensure(now: dt.datetime, *, months_ahead: int = MONTHS_AHEAD, months_back: i
 
 def _ensure_one(cursor: Any, meta: Options[Any], start: dt.datetime) -> str | None:
     name = f"{meta.db_table}_{start:%Y%m}"
-    cursor.execute("SELECT to_regclass(%s)", [name])
-    if cursor.fetchone()[0] is not None:
+    if _there(cursor, name):
         return None
     low, high = ids.id_at(start), ids.id_at(month_start(start, 1))
     # Two processes may make it at once: the advisory lock lets the second find it made.
     cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
     try:
-        # Rows are updated a few times in their first minutes: room on the page keeps those updates off the indexes.
-        cursor.execute(
-            f'CREATE TABLE IF NOT EXISTS "{name}" PARTITION OF "{meta.db_table}" '
-            f"FOR VALUES FROM ({low}) TO ({high}) WITH (fillfactor = 85)"
-        )
+        if _there(cursor, name):
+            return None
+        # As a table of its own that is joined when it is done: PARTITION OF would wait for everybody who reads or
+        # writes the whole, and everybody else behind it. Indexes come with the joining.
+        with transaction.atomic():
+            # Rows are updated a few times in their first minutes: room on the page keeps those updates off the indexes.
+            cursor.execute(
+                f'CREATE TABLE "{name}" (LIKE "{meta.db_table}" INCLUDING ALL EXCLUDING INDEXES) WITH (fillfactor = 85)'
+            )
+            cursor.execute(
+                f'ALTER TABLE "{meta.db_table}" ATTACH PARTITION "{name}" FOR VALUES FROM ({low}) TO ({high})'
+            )
     finally:
         cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
     return name
+
+
+def _there(cursor: Any, name: str) -> bool:
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name])
+    return bool(cursor.fetchone()[0])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.apps import apps
 from django.db import connection, models
 from django.db.migrations.state import ProjectState
 
-from console.partitions import AddIndexToPartitions
+from console.partitions import AddIndexToPartitions, ensure, partitioned_models
 from tracking.models import Event
 
+FAR = dt.datetime(2034, 2, 1, tzinfo=dt.UTC)
 NAME = "event_for_a_test"
 INDEX = models.Index(fields=["kind", "id"], name=NAME, condition=models.Q(kind__in=["a", "b"]))
 
@@ -60,5 +63,14 @@ def test_every_partition_has_it_however_often_it_is_begun() -> None:
         run(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{partitions[0][0]}_{NAME}'::regclass")
         add()
         assert states() == (whole, partitions)
+        # Interrupted, and then the job that makes months ahead made one more: it has an index already.
+        run(f"DROP INDEX {NAME}")
+        run(f"CREATE INDEX {NAME} ON ONLY {table} (kind, id) WHERE kind IN ('a', 'b')")
+        ensure(FAR, months_ahead=0, months_back=0)
+        add()
+        whole, partitions = states()
+        assert whole
+        assert all(has for _name, has in partitions)
     finally:
+        run(f"DROP TABLE IF EXISTS {', '.join(f'{m._meta.db_table}_{FAR:%Y%m}' for m in partitioned_models())}")
         run(f"DROP INDEX IF EXISTS {NAME}")

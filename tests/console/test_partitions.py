@@ -10,10 +10,11 @@ from django.db import connection
 from django.db.utils import IntegrityError
 from django.utils import timezone
 
-from console import partitions
+from console import locks, partitions
 from console.ids import id_at
 from console.models import ApiUser
 from delivery.models import Attempt, Message
+from tests.exports.files import beside
 from tests.factories.sending import attempt, message
 
 FAR = dt.datetime(2031, 11, 17, 8, tzinfo=dt.UTC)
@@ -91,6 +92,41 @@ def test_a_row_without_a_partition_is_refused_not_lost() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_making_one_waits_for_nobody_who_reads_or_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an export does that takes half an hour: all others would wait behind whoever waits for it."""
+    monkeypatch.setattr(locks, "TIMEOUT", "200ms")
+    parents = ", ".join(model._meta.db_table for model in partitions.partitioned_models())
+    try:
+        with beside() as other, other.transaction(), locks.brief():
+            other.execute(f"LOCK TABLE {parents} IN ROW EXCLUSIVE MODE".encode())
+            assert "delivery_message_203305" in partitions.ensure(dt.datetime(2033, 5, 1, tzinfo=dt.UTC))
+    finally:
+        _drop_2033()
+
+
+@pytest.mark.django_db
+def test_one_that_is_made_ahead_has_what_the_others_have() -> None:
+    partitions.ensure(FAR)
+    with connection.cursor() as cursor:
+        for parent in ("delivery_message", "delivery_attempt", "tracking_event"):
+            cursor.execute(
+                """
+                SELECT (SELECT count(*) FROM pg_index WHERE indrelid = t.oid AND indisvalid),
+                       (SELECT array_agg(conname::text ORDER BY conname) FROM pg_constraint
+                        WHERE conrelid = t.oid AND contype = 'c'),
+                       (SELECT array_agg((attname, attnotnull, atttypid, attstorage, pg_get_expr(adbin, adrelid))::text
+                                         ORDER BY attnum)
+                        FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+                        WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped)
+                FROM pg_class t WHERE relname IN (%s, %s) ORDER BY relname
+                """,
+                [parent, f"{parent}_203201"],
+            )
+            whole, one = cursor.fetchall()
+            assert one == whole
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_that_make_the_same_partitions_do_not_fail() -> None:
     far = dt.datetime(2033, 5, 1, tzinfo=dt.UTC)
     begin, failed = threading.Barrier(2), []
@@ -113,6 +149,10 @@ def test_two_that_make_the_same_partitions_do_not_fail() -> None:
         assert not failed
         assert {"delivery_message_203305", "delivery_attempt_203308"} <= tables()
     finally:
-        with connection.cursor() as cursor:
-            for name in sorted(one for one in tables() if "_2033" in one):
-                cursor.execute(f"DROP TABLE {name}")
+        _drop_2033()
+
+
+def _drop_2033() -> None:
+    with connection.cursor() as cursor:
+        for name in sorted(one for one in tables() if "_2033" in one):
+            cursor.execute(f"DROP TABLE {name}")
