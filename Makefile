@@ -4,8 +4,10 @@ ARGS ?=
 ONLY ?=
 # Processes that share the tests.
 JOBS ?= 3
+# What is imported is compiled once and kept: the tests start many processes, and each would compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench chaos check types lint whole lock install install-dev
+.PHONY: demo test bench chaos check types lint whole collect lock install install-dev
 .DEFAULT_GOAL := demo
 
 # A stamp of the lock file: the second run of any target starts at once.
@@ -35,7 +37,7 @@ chaos: install-dev
 
 # Types take longest, on one core: the others are done beside them.
 check: install-dev
-	@$(MAKE) --no-print-directory -j2 types lint whole
+	@$(MAKE) --no-print-directory -j2 types lint whole collect
 
 types:
 	$(BIN)/mypy .
@@ -48,6 +50,10 @@ whole:
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py check_rules
+
+# Every test can be imported; and what the processes of `make test` import is compiled then.
+collect:
+	$(BIN)/python -m pytest --collect-only -q -q
 
 # Needs uv on the PATH. Hashes, no URLs, every platform.
 lock:

@@ -140,6 +140,8 @@ STORAGES: dict[str, dict[str, Any]] = {
     },
 }
 WHITENOISE_USE_FINDERS = TESTING
+# Looked up when asked for: each client of a test would first look through all of them.
+WHITENOISE_AUTOREFRESH = TESTING
 MEDIA_ROOT = VAR / "media"
 
 # --- Database. Only the web process pools: a pool shared over fork() corrupts the protocol.
