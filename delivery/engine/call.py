@@ -40,12 +40,12 @@ class Call:
                 try:
                     await self._deliver(ready)
                 finally:
-                    lane.load.bytes -= len(ready.content)
+                    lane.let_go(ready)
                 if lane.permit.crowded():
                     return
         finally:
             if self.following is not None:
-                lane.load.bytes -= len(self.following.content)
+                lane.let_go(self.following)
                 lane.done(self.following.claimed, None)
             if self.connection is not None:
                 await self.connection.quit()
@@ -114,9 +114,9 @@ class Call:
 
     def _may_begin(self, ready: Ready) -> bool:
         """Asked right before MAIL and before a body are written: a process that was frozen finds here that its leases
-        are over."""
+        are over, and mail that waited for a connection, that it must not go any more."""
         now = time.monotonic()
-        return now < ready.claimed.safe_until and self.lane.permit.valid(now)
+        return ready.claimed.may_begin(now) and self.lane.permit.valid(now)
 
     def _follow(self) -> Ready | None:
         """The next mail for this connection, if it may be announced while the server still has to answer this one:

@@ -55,6 +55,12 @@ class Claimed:
     subject: str
     to_field: str
     variables: dict[str, str]
+    # By time.monotonic(): after it, no MAIL FROM before it was asked again whether it may go (second_look.py).
+    free_until: float = 0.0
+
+    def may_begin(self, now: float) -> bool:
+        """By time.monotonic()."""
+        return now < self.safe_until and now < self.free_until
 
 
 def new_token() -> int:

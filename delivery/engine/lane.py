@@ -105,7 +105,9 @@ class Lane:
     closed: bool = False
     # Tasks whose mail has not begun, and how many of them wait in the rate's line.
     not_begun: set[asyncio.Task[None] | None] = field(default_factory=set)
-    # By message: what is being sent just now, from before MAIL to the last answer.
+    # By message: what is composed and not yet answered, and of that what is being sent just now, from before MAIL to
+    # the last answer.
+    composed: dict[int, Claimed] = field(default_factory=dict)
     on_the_wire: dict[int, Claimed] = field(default_factory=dict)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _in_line: int = 0
@@ -192,7 +194,17 @@ class Lane:
         ready = self.make(self.queue.popleft())
         if ready is not None:
             self.load.bytes += len(ready.content)
+            self.composed[ready.claimed.message_id] = ready.claimed
         return ready
+
+    def let_go(self, ready: Ready) -> None:
+        """Of a mail that was composed: whatever came of it."""
+        self.load.bytes -= len(ready.content)
+        self.composed.pop(ready.claimed.message_id, None)
+
+    def in_hand(self) -> list[Claimed]:
+        """Mail in the queue, or composed: its connection is made, its turn comes, or the server answers. Any thread."""
+        return list(self.queue) + list(self.composed.values())
 
     def failed(self, ready: Ready, exchange: Exchange) -> None:
         """There was no connection: nobody else in this lane would fare better, and each would wait as long."""

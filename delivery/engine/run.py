@@ -140,7 +140,7 @@ class Engine:
             if len(batch) < room // 2:
                 await asyncio.sleep(POLL_SECONDS if not batch else POLL_SECONDS / 5)
 
-    _beat_at = _wake_at = _look_at = 0.0
+    _beat_at = _wake_at = _look_at = _again_at = 0.0
     # The last limit group of a pass that did not reach the end.
     _looked_at = 0
     # There is mail that others have all the shares of: another engine would find the same.
@@ -161,6 +161,10 @@ class Engine:
             self._token = 0
         self._look_at = now + FRESH_SECONDS
         self.store.refresh()
+        if now >= self._again_at:
+            in_hand = [one for lane in list(self.lanes.values()) for one in lane.in_hand()]
+            second_look.look_again(in_hand, self.store, now=timezone.now())
+            self._again_at = now + FRESH_SECONDS
         if not room:
             self.permits.refresh(list(self.in_hand), workers=self.workers)
             return []
@@ -277,7 +281,7 @@ class Engine:
                     del self.lanes[key]
 
     def _make(self, one: Claimed) -> Ready | None:
-        ready = self.store.ready(one)
+        ready = self.store.ready(one) if one.may_begin(time.monotonic()) else NotReady.LATER
         if isinstance(ready, Ready):
             return ready
         if ready is NotReady.LATER:
