@@ -18,6 +18,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_http_methods
 
 from console.menu import Section, Trouble
+from console.once import once
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise as StrPromise
@@ -102,12 +103,13 @@ def _discover() -> None:
 
 
 def _guarded(view: View, page: Page) -> View:
-    """Refuse who lacks the page's permission. Who has not signed in was sent away by LoginRequiredMiddleware."""
+    """Refuse who lacks the page's permission, and let each form act once. Who has not signed in was sent away by
+    LoginRequiredMiddleware."""
 
     @functools.wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not page.allows(request.user):
             raise PermissionDenied
-        return view(request, *args, **kwargs)
+        return once(request, lambda: view(request, *args, **kwargs))
 
     return guarded

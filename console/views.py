@@ -22,6 +22,7 @@ from django.views.decorators.csrf import requires_csrf_token
 
 from console.middleware import MAIL_POLICY
 from console.models import User
+from console.once import afterwards
 from console.registry import pages
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ def show_secret(
     context = {"title": title, "secret": secret, "done": done, "name": name, "crumbs": crumbs}
     response = render(request, "console/secret.html", context)
     response["Cache-Control"] = "no-store"
+    afterwards(response, done)
     return response
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db import connection, transaction
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -29,7 +29,6 @@ from delivery.models import CreditEntry, DomainDay, HeldBy, LimitGroup, SenderDo
 from delivery.models.address import ADDRESSES_PER_DOMAIN
 from delivery.models.queue import group_title
 from delivery.pages.domain_warmup import day_badge
-from delivery.pages.once import first_time, new_nonce
 from delivery.services import credits, quota, statistics, warmup
 from delivery.services.recipient_files import LIMIT
 from delivery.services.regular import MAX_RECIPIENTS
@@ -71,17 +70,12 @@ def plan(request: HttpRequest) -> HttpResponse:
     account = Account.current()
     form = TopUpForm(**posted(request)) if request.user.has_perm("delivery.add_creditentry") else None
     if request.method == "POST" and form is not None and form.is_valid():
-        with transaction.atomic():
-            nonce = request.POST.get("nonce", "")[:32]
-            if nonce and not first_time(request, nonce):
-                messages.info(request, _("These credits are in the ledger already: they were not added again."))
-                return redirect("plan")
-            credits.top_up(
-                form.cleaned_data["amount"],
-                by=request.user.get_username(),
-                note=form.cleaned_data["note"],
-                now=timezone.now(),
-            )
+        credits.top_up(
+            form.cleaned_data["amount"],
+            by=request.user.get_username(),
+            note=form.cleaned_data["note"],
+            now=timezone.now(),
+        )
         messages.success(request, _("The credits are written into the ledger. Mail that waited for them goes on."))
         return redirect("plan")
     today = quota.local_day(timezone.now())
@@ -90,7 +84,6 @@ def plan(request: HttpRequest) -> HttpResponse:
         "waiting": Waiting.objects.filter(state=Waiting.State.HELD, held_by=HeldBy.CREDITS).count(),
         "lines": ledger(account.time_zone, now=timezone.now()),
         "form": form,
-        "nonce": new_nonce(),
         "paid": paid_by_day(account.zone, now=timezone.now()),
         "domains": domain_quotas(today),
         "users": [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -21,7 +20,6 @@ from delivery.models import Message, SenderAddress, Template
 from delivery.models.status import OPEN
 from delivery.pages.choices import AddressChoice, SubjectField, TemplateChoice, addresses, lacks, templates
 from delivery.pages.email_status import MessageTable, annotated
-from delivery.pages.once import first_time, new_nonce
 from delivery.services.regular import (
     MAX_RECIPIENTS,
     MAX_VARIABLES,
@@ -87,11 +85,8 @@ def regular(request: HttpRequest) -> HttpResponse:
     form = RegularForm(**posted(request))
     if request.method == "POST" and form.is_valid():
         try:
-            with transaction.atomic():
-                if not first_time(request, request.POST.get("nonce", "")[:32]):
-                    return redirect("messages")
-                new = NewRegular(**form.cleaned_data, request_ip=ip_of(request))
-                made = send_regular(new, now=timezone.now())
+            new = NewRegular(**form.cleaned_data, request_ip=ip_of(request))
+            made = send_regular(new, now=timezone.now())
         except RegularRefused as refused:
             for text in str(refused).split("\n"):
                 form.add_error(refused.field if refused.field in form.fields else None, text)
@@ -103,7 +98,6 @@ def regular(request: HttpRequest) -> HttpResponse:
         "title": _("Regular sending"),
         "submit": _("Send"),
         "submit_hint": _("Sending begins at once, before batch mail."),
-        "nonce": new_nonce(),
         "lacks": lacks(form, template=_("an email template with one variable at most")),
     }
     return render(request, "delivery/regular.html", context, status=422 if form.is_bound else 200)

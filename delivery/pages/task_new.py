@@ -8,7 +8,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -34,7 +33,6 @@ from delivery.pages.choices import (
     lacks,
     templates,
 )
-from delivery.pages.once import first_time, new_nonce
 from delivery.pages.tasks import every
 from delivery.services.tasks import NewTask, TaskRefused, check_task, create_task
 from delivery.services.texts import LABEL_LENGTH
@@ -223,11 +221,7 @@ def new_task(request: HttpRequest) -> HttpResponse:
     if not request.POST.get("confirmed"):
         return _ask(request, form)
     try:
-        with transaction.atomic():
-            if not first_time(request, request.POST.get("nonce", "")[:32]):
-                messages.info(request, _("This task was made already: it is the newest one here."))
-                return redirect("tasks")
-            task = create_task(replace(form.new, created_by=request.user.get_username(), request_ip=ip_of(request)))
+        task = create_task(replace(form.new, created_by=request.user.get_username(), request_ip=ip_of(request)))
     except TaskRefused as refused:
         form.add_error(refused.field if refused.field in form.fields else None, str(refused))
         return _form(request, form, status=422)
@@ -264,7 +258,6 @@ def _ask(request: HttpRequest, form: TaskForm) -> HttpResponse:
         "form": form,
         "new": form.new,
         "chosen": Chosen(form),
-        "nonce": new_nonce(),
         "begins": _moment(begins) if begins else "",
         "every": every(form.new.times.every_days),
         "carried": [(name, request.POST.get(name, "")) for name in form.fields],
