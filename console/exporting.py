@@ -8,7 +8,6 @@ out in Python, all are: such lists are short.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,21 +18,14 @@ from django.db import models
 from django.db.models import Case, F, Func, QuerySet, TextField, Value, When
 from django.utils.translation import gettext as _
 
+from console.files.lines import FORMULA, defused
 from console.lists import Listing
 from console.tables import ActionsColumn, Column, IdColumn, NumberColumn
 from console.templatetags.posthorn import DASH
 
-# What spreadsheets take for the beginning of a formula (OWASP, CSV injection), in their full-width forms, too.
-FORMULA = "^[=+\\-@\\t\\r\\n＝＋－＠]"
-_FORMULA = re.compile(FORMULA)
 CHUNK = 1000
 
 Kind = Literal["text", "number"]
-
-
-def defused(text: str) -> str:
-    """A cell that no spreadsheet runs: what looks like a formula begins with an apostrophe."""
-    return f"'{text}" if _FORMULA.match(text) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +145,4 @@ def _text(value: Any) -> str:
         return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}"
     if value is None or value == DASH:
         return ""
-    return str(value) if isinstance(value, int | float) else defused(str(value))
+    return str(value) if isinstance(value, int | float) else str(defused(str(value)))

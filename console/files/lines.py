@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from django.http import StreamingHttpResponse
 
-# What a spreadsheet would run when a cell begins with it.
-_FORMULA = frozenset("=+-@\t\r")
+# What spreadsheets take for the beginning of a formula (OWASP, CSV injection), in their full-width forms, too; as
+# Python and PostgreSQL read it.
+FORMULA = "^[=+\\-@\\t\\r\\n＝＋－＠]"
+_FORMULA = re.compile(FORMULA)
 _MARK = "\ufeff"
 
 
@@ -22,8 +25,8 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
 
 
 def defused(cell: object) -> object:
-    """What a spreadsheet shows as it is written, and does not run."""
-    return "'" + cell if isinstance(cell, str) and cell[:1] in _FORMULA else cell
+    """A cell that no spreadsheet runs: text that looks like a formula begins with an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def csv_download(filename: str, lines: Iterable[str]) -> StreamingHttpResponse:
