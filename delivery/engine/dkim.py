@@ -49,11 +49,6 @@ def relaxed_body(body: bytes) -> bytes:
     return body
 
 
-def relaxed_value(value: bytes) -> bytes:
-    """Header value in relaxed canonical form (RFC 6376 §3.4.2): unfolded, runs of blanks as one, none at the ends."""
-    return _unfolded(value).strip(b" ")
-
-
 def _unfolded(text: bytes) -> bytes:
     if b"\r\n" in text:
         text = text.replace(b"\r\n", b"")

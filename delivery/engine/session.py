@@ -105,7 +105,6 @@ class Connection:
         "announced",
         "certificate",
         "extensions",
-        "last_used",
         "local_ip",
         "mx_host",
         "opening",
@@ -126,7 +125,6 @@ class Connection:
         self.mx_host = mx_host
         self.remote_ip = self.local_ip = self.tls = self.certificate = ""
         self.sent = 0  # transactions begun
-        self.last_used = self._loop.time()  # by the loop's clock
 
     @property
     def usable(self) -> bool:
@@ -202,7 +200,7 @@ class Connection:
         self._wire.fail("Closed here")
 
     def _exchange(self, reply: Reply, talk: list[tuple[str, str]], started: float, begun: float) -> Exchange:
-        now = self.last_used = self._loop.time()
+        now = self._loop.time()
         return Exchange(
             reply,
             bounded(talk),

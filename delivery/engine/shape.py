@@ -139,10 +139,6 @@ def limits_of(group_name: str) -> Limits:
     return default
 
 
-def slowed(pace: float) -> float:
-    return max(SLOWEST, pace / 2)
-
-
 def crept(pace: float, minutes: float) -> float:
     """The pace `minutes` after it was last lowered (and any pause was over)."""
     return min(1.0, pace * CREEP_PER_MINUTE ** max(0.0, minutes))

@@ -153,7 +153,6 @@ class _Opener:
             await gone(wire)
             raise
         connection.opening = self.talk
-        connection.last_used = self.loop.time()
         return connection
 
     async def _introduce(self, wire: Wire, connection: Connection, tls: Tls) -> None:

@@ -52,6 +52,11 @@ class Template(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def usable(self) -> TemplateVersion | None:
+        """The version that mail is made of; None where there is no body yet, or the template was put away."""
+        return self.current if self.deleted_at is None else None
+
 
 class TemplateVersion(models.Model):
     """What was typed or uploaded, and what is sent: CSS inlined, the text alternative made. Never changed once made."""

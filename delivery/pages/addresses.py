@@ -77,7 +77,7 @@ class AddressForm(forms.Form):
         max_length=64,
         widget=forms.TextInput(attrs={"placeholder": "news", "autocomplete": "off", "spellcheck": "false"}),
         help_text=gettext_lazy("The part before the @."),
-        error_messages={"required": gettext_lazy("Enter the part before the @, like news.")},
+        error_messages={"required": addresses.NO_PREFIX},
     )
     sender_name = forms.CharField(
         label=gettext_lazy("Sender name"),

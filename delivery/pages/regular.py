@@ -23,6 +23,7 @@ from delivery.pages.email_status import MessageTable, annotated
 from delivery.services.regular import (
     MAX_RECIPIENTS,
     MAX_VARIABLES,
+    NO_RECIPIENT,
     NewRegular,
     RegularRefused,
     read_recipients,
@@ -50,7 +51,7 @@ class RegularForm(forms.Form):
         strip=False,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "class": "ph-mono", "autocomplete": "off"}),
         help_text=gettext_lazy("Up to 20 addresses, one a line. All stand in the To field: they see each other."),
-        error_messages={"required": gettext_lazy("Enter at least one address, one a line.")},
+        error_messages={"required": NO_RECIPIENT},
     )
     variables = JsonObjectField(
         label=gettext_lazy("Variables"),

@@ -138,7 +138,7 @@ class TemplateForm(forms.Form):
             except templating.TemplateError as error:
                 self.add_error("upload", error.problems[0].text)
         elif not str(data.get("source", "")).strip() and "upload" not in self.errors:
-            self.add_error("source", _("The body is empty. Type it, or upload a file."))
+            self.add_error("source", templates.EMPTY_BODY)
         return data
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from delivery import templating
-from delivery.models import Callback, SenderAddress, SenderDomain, Task
+from delivery.models import Callback, SenderAddress, SenderDomain
 from delivery.models.address import ADDRESSES_PER_DOMAIN
-from delivery.services import callbacks, texts
+from delivery.services import callbacks, senders, texts
 from delivery.services.refused import Refused
 from suppression.address import MalformedAddress, parse
+
+NO_PREFIX = gettext_lazy("Enter the part before the @, like news.")
 
 
 class AddressRefused(Refused):
@@ -23,7 +26,7 @@ def check_prefix(prefix: str, domain: SenderDomain) -> str:
     if "@" in prefix:
         raise AddressRefused(_("Enter the part before the @ only."), "prefix")
     if not prefix:
-        raise AddressRefused(_("Enter the part before the @, like news."), "prefix")
+        raise AddressRefused(str(NO_PREFIX), "prefix")
     try:
         address = parse(f"{prefix}@{domain.name}")
     except MalformedAddress as malformed:
@@ -79,10 +82,7 @@ def save_address(
 
 def in_use(address: SenderAddress) -> str:
     """Why the address can't be changed or deleted now, "" when it can."""
-    task = Task.objects.filter(sender_address=address, ended_at=None).order_by("pk").first()
-    if task is None:
-        return ""
-    return _("Task %(task)s sends from it. Wait for its end, or stop it first.") % {"task": task.pk}
+    return senders.busy(sender_address=address)
 
 
 def delete_address(address: SenderAddress) -> None:

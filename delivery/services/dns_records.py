@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from delivery.dns import Answer
+from delivery.engine.dkim import txt_record
 from delivery.return_path import bounce_host
 
 MATCHES, MISSING, DIFFERS, SEVERAL, NOT_SET, NO_ANSWER = (
@@ -54,7 +55,7 @@ def wanted_records(
     spf = spf_record(sending_ips, mail_host)
     bounce = bounce_host(name)
     found = [
-        Wanted("dkim", "TXT", dkim_host(selector, name), dkim_record(public_key), True),
+        Wanted("dkim", "TXT", dkim_host(selector, name), txt_record(public_key), True),
         Wanted("bounce_mx", "MX", bounce, f"10 {mail_host}", True),
         Wanted("bounce_spf", "TXT", bounce, spf, True),
         Wanted("dmarc", "TXT", f"_dmarc.{name}", "v=DMARC1; p=none", True),
@@ -67,10 +68,6 @@ def wanted_records(
 
 def dkim_host(selector: str, name: str) -> str:
     return f"{selector}._domainkey.{name}"
-
-
-def dkim_record(public_key: str) -> str:
-    return f"v=DKIM1; k=rsa; p={public_key}"
 
 
 def spf_record(sending_ips: Sequence[str], mail_host: str) -> str:

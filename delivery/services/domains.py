@@ -20,9 +20,10 @@ from django_q.tasks import async_task
 from publicsuffixlist import PublicSuffixList
 
 from delivery.dns import Answer, lookup, make_resolver
+from delivery.engine.dkim import txt_record
 from delivery.engine.retry import is_simulated
 from delivery.models import Callback, DkimKey, DnsRecord, HeldBy, PauseCause, SenderDomain, Task, TaskStatus
-from delivery.services import callbacks, dns_records, tracking_hosts
+from delivery.services import callbacks, dns_records, senders, tracking_hosts
 from delivery.services.dkim_keys import make_key
 from delivery.services.dns_records import Finding, Wanted
 from delivery.simulator.zone import Record, ZoneFile
@@ -58,12 +59,12 @@ def canonical_name(text: str) -> str:
     name = text.strip().lower().rstrip(".")
     if "//" in name or "/" in name or "@" in name:
         raise DomainRefused(_("Enter the domain alone, like mail.example.com: no address, no https://."))
+    if name and "." not in name:
+        raise DomainRefused(_(address.MalformedAddress("domain_dot").reason))
     try:
         name = address.parse(f"postmaster@{name}").domain
     except address.MalformedAddress:
         raise DomainRefused(_("This is not a domain name. Enter one like mail.example.com.")) from None
-    if "." not in name:
-        raise DomainRefused(_("The domain is not complete: it needs a dot and an ending such as .com."))
     if len(name) > MAX_NAME:
         raise DomainRefused(_("The name is too long: at most %(n)s characters.") % {"n": MAX_NAME})
     if _suffixes().privatesuffix(name) is None:
@@ -319,7 +320,7 @@ def rotate_key(domain: SenderDomain) -> DkimKey:
         if domain.dkim_keys.filter(active=False, created_at__gt=_active_since(domain)).exists():
             raise DomainRefused(_("A new key waits for its record already. Publish that, then let it sign."))
         key = make_key(domain, active=False)
-        host, record = dns_records.dkim_host(key.selector, domain.name), dns_records.dkim_record(key.public_key)
+        host, record = dns_records.dkim_host(key.selector, domain.name), txt_record(key.public_key)
         _keep(domain, Wanted("dkim", "TXT", host, record, False))
     return key
 
@@ -361,9 +362,8 @@ def remove_key(key: DkimKey) -> None:
 
 def in_use(domain: SenderDomain) -> str:
     """Why the domain can't be deleted now, "" when it can: what is under way needs its key."""
-    task = Task.objects.filter(sender_address__domain=domain, ended_at=None).order_by("pk").first()
-    if task is not None:
-        return _("Task %(task)s sends from it. Wait for its end, or stop it first.") % {"task": task.pk}
+    if why := senders.busy(sender_address__domain=domain):
+        return why
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT 1 FROM delivery_waiting w JOIN delivery_message m ON m.id = w.message_id"

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.models import ApiUser
 from delivery import templating
@@ -26,6 +26,7 @@ from suppression.address import Address, MalformedAddress, parse
 
 MAX_RECIPIENTS = 20
 MAX_VARIABLES = 1
+NO_RECIPIENT = gettext_lazy("Enter at least one address, one a line.")
 
 
 class RegularRefused(Refused):
@@ -66,7 +67,7 @@ def read_recipients(text: str) -> list[Address]:
         tail = ngettext("… and %(n)s more line.", "… and %(n)s more lines.", more) % {"n": more}
         raise RegularRefused("\n".join([*wrong[:MAX_RECIPIENTS], *([tail] if more > 0 else [])]), "recipients")
     if not found:
-        raise RegularRefused(_("Enter at least one address, one a line."), "recipients")
+        raise RegularRefused(str(NO_RECIPIENT), "recipients")
     if len(found) > MAX_RECIPIENTS:
         raise RegularRefused(
             _("%(count)s recipients. A regular mail takes at most %(most)s: take some out, or create a batch task.")
@@ -150,9 +151,9 @@ def _check_quota(domain: SenderDomain, api_user: ApiUser, addresses: list[Addres
 
 
 def _check_template(template: Template) -> Any:
-    version = template.current
-    if version is None or template.deleted_at is not None:
-        raise RegularRefused(_("This template has no body yet. Choose another one."), "template")
+    version = template.usable
+    if version is None:
+        raise RegularRefused(str(texts.NO_BODY), "template")
     if len(version.variables) > MAX_VARIABLES:
         raise RegularRefused(
             _(

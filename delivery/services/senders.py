@@ -5,7 +5,13 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from console.models import ApiUser
-from delivery.models import SenderDomain
+from delivery.models import SenderAddress, SenderDomain, Task
+
+
+def busy(**sender: SenderAddress | SenderDomain) -> str:
+    """Why a task's sender (`sender_address` or `sender_address__domain`) can't be taken away now; "" when it can."""
+    task = Task.objects.filter(**sender, ended_at=None).order_by("pk").first()
+    return _("Task %(task)s sends from it. Wait for its end, or stop it first.") % {"task": task.pk} if task else ""
 
 
 def obstacle(domain: SenderDomain, api_user: ApiUser) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from console.languages import DEFAULT_LANGUAGE
 from console.models import ApiUser
@@ -17,6 +18,8 @@ from delivery.services import senders, texts
 from delivery.services.refused import Refused
 from delivery.services.requests import Made, Request, Wanted, as_json, make_messages
 from suppression.address import parse
+
+EMPTY_BODY = gettext_lazy("The body is empty. Type it, or upload a file.")
 
 
 class TemplateRefused(Refused):
@@ -71,7 +74,7 @@ def save_template(
     if not name:
         raise TemplateRefused(_("Enter a name."), "name")
     if not source.strip():
-        raise TemplateRefused(_("The body is empty. Type it, or upload a file."), "source")
+        raise TemplateRefused(str(EMPTY_BODY), "source")
     prepared = _prepare(source, type, summary)
     try:
         with transaction.atomic():
@@ -156,9 +159,9 @@ def send_test(
 
     Raises TemplateRefused; MalformedAddress is the caller's to see to.
     """
-    version = template.current
-    if version is None or template.deleted_at is not None:
-        raise TemplateRefused(_("This template has no body yet."))
+    version = template.usable
+    if version is None:
+        raise TemplateRefused(str(texts.NO_BODY))
     api_user = ApiUser.console(type)
     if why := senders.obstacle(sender_address.domain, api_user):
         raise TemplateRefused(why, "sender_address")

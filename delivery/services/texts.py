@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from delivery.templating.variables import syntax_problems
 
@@ -20,6 +21,10 @@ _NAME = re.compile(r"\w{1,64}")
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # A value may have lines; what PostgreSQL or UTF-8 cannot hold it may not have.
 _UNFIT_VALUE = re.compile("[\x00\ud800-\udfff]")
+
+
+# Of a Template that is not `usable`.
+NO_BODY = gettext_lazy("This template has no body yet. Choose another one.")
 
 
 class Unfit(ValueError):

@@ -104,9 +104,7 @@ class Compiled:
 
     html: Filler | None
     text: Filler
-    subject: str
     links: tuple[Url, ...]
-    variables: tuple[str, ...]
 
     def render_html(self, values: Values, unsubscribe_url: str = "#") -> str:
         """For the preview: links as they are, no open image. Empty for a plain-text template."""
@@ -115,10 +113,6 @@ class Compiled:
     def render_text(self, values: Values, unsubscribe_url: str = "#") -> str:
         """The plain text, filled; lines end in CRLF."""
         return self.text.fill(values, unsubscribe_url)
-
-    def render_subject(self, values: Values) -> str:
-        """The subject, filled, as readable text."""
-        return fill_line(self.subject, values)
 
 
 def link_target(compiled: Compiled, index: int, values: Values) -> str:

@@ -11,7 +11,7 @@ from delivery.templating.contexts import Context, OpenImage, Part, Slot, Url, cr
 from delivery.templating.html import Attribute, Tag, Text, tokens
 from delivery.templating.problems import TemplateError
 from delivery.templating.safety import URL_ATTRIBUTES, mask
-from delivery.templating.variables import UNSUBSCRIBE_URL, split, variables
+from delivery.templating.variables import UNSUBSCRIBE_URL, split
 from delivery.tokens import MAX_LINKS
 
 # "v:" is Outlook's drawing language: its buttons are links of their own.
@@ -30,7 +30,6 @@ def compile(
     html: str | None,
     text: str,
     *,
-    subject: str = "",
     batch: bool = False,
     unsubscribe: str = "Unsubscribe",
     language: str = "en",
@@ -41,7 +40,6 @@ def compile(
     with the link, worded `unsubscribe` in `language` (BCP 47). Raises TemplateError where a variable stands in no place
     for one.
     """
-    found = variables(f"{subject}\n{html or ''}\n{text}")
     html, text = None if html is None else crlf(html), crlf(text)
     links: list[Url] = []
     filler = None
@@ -51,7 +49,7 @@ def compile(
         filler = Filler(_html_parts(html, links))
     if batch and not has_unsubscribe(text):
         text = f"{text.rstrip()}\r\n\r\n{unsubscribe}: {{{{{UNSUBSCRIBE_URL}}}}}\r\n"
-    return Compiled(filler, Filler(list(_text_parts(text))), subject, tuple(links), tuple(found))
+    return Compiled(filler, Filler(list(_text_parts(text))), tuple(links))
 
 
 def insert_before_body_end(html: str, addition: str) -> str:

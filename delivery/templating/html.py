@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_SPACE = " \t\n\f\r"
 _NAME = re.compile(r"[a-zA-Z][^ \t\n\f\r/>]*")
 _GAP = re.compile(r"[ \t\n\f\r/]*")
 _ATTRIBUTE_NAME = re.compile(r"[^ \t\n\f\r/>][^ \t\n\f\r/>=]*")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delivery.engine.dkim import Signer, new_key, parse_headers, relaxed_body, relaxed_value, txt_record
+from delivery.engine.dkim import Signer, new_key, parse_headers, relaxed_body, txt_record
 
 PRIVATE, PUBLIC = new_key()
 SIGNER = Signer("example.com", "s1", PRIVATE)
@@ -127,17 +127,14 @@ def test_bodies_are_canonicalised_as_dkimpy_does(lines):
     assert relaxed_body(body) == dkim.canonicalization.Relaxed.canonicalize_body(body)
 
 
-@settings(max_examples=500, deadline=None)
-@given(st.lists(LINE, min_size=1, max_size=4), st.sampled_from([" ", "\t", "  "]))
-def test_headers_are_canonicalised_as_dkimpy_does(parts, fold):
-    value = ("\r\n" + fold).join(parts).encode()
-    expected = dkim.canonicalization.Relaxed.canonicalize_headers([(b"X", value + b"\r\n")])
-    assert expected == [(b"x", relaxed_value(value) + b"\r\n")]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(alphabet=" \tab.é日", max_size=6), max_size=6), st.text(alphabet=" \tabé", max_size=20))
-def test_any_mail_verifies(lines, subject):
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.text(alphabet=" \tab.é日", max_size=6), max_size=6),
+    st.lists(LINE, min_size=1, max_size=4),
+    st.sampled_from([" ", "\t", "  "]),
+)
+def test_any_mail_verifies(lines, subject, fold):
     body = "".join(line + "\r\n" for line in lines).encode()
-    headers = f"From: a@example.com\r\nSubject:{subject}\r\n".encode()
+    folded = ("\r\n" + fold).join(subject)
+    headers = f"From: a@example.com\r\nSubject:{folded}\r\n".encode()
     assert verifies(SIGNER.sign(headers, body, 5) + headers + b"\r\n" + body)

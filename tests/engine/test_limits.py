@@ -72,14 +72,10 @@ def test_parts_of_the_connections_never_exceed_the_whole(connections: int, of: i
     assert Limits(connections).part(of, pace).connections * of <= connections
 
 
-def test_the_pace_halves_and_creeps_back() -> None:
-    pace = shape.slowed(1.0)
-    assert pace == 0.5
-    assert 0.5 < shape.crept(pace, 3) < 1.0
-    assert shape.crept(pace, 60) == 1.0
-    for _n in range(50):
-        pace = shape.slowed(pace)
-    assert pace == shape.SLOWEST
+def test_the_pace_creeps_back_to_the_whole_and_no_further() -> None:
+    assert 0.5 < shape.crept(0.5, 3) < 1.0
+    assert shape.crept(0.5, 60) == 1.0
+    assert shape.crept(0.5, -60) == 0.5
 
 
 def most_in_a_second(sent: list[float]) -> int:
@@ -167,6 +163,9 @@ def test_after_the_pause_it_goes_on_slower_and_a_second_time_slower_still() -> N
     too_much(later)
     assert pauses.states([group], now=later)[group, ""].pace == pytest.approx(0.25)
     assert pauses.states([group], now=later + dt.timedelta(hours=2))[group, ""].pace == 1.0
+    for number in range(2, 20):
+        too_much(now + number * PAUSE)
+    assert pauses.states([group], now=now + 20 * PAUSE)[group, ""].pace == pytest.approx(shape.SLOWEST)
 
 
 @pytest.mark.django_db
