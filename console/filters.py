@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from console.badges import Badge
+from console.ids import MAX_ID
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise as StrPromise
@@ -25,7 +26,6 @@ RESERVED = frozenset(
     {"from", "to", "page", "after", "before", "size", "sort", "id", "all", "step", "count", "cols", "live"}
     | {"csrfmiddlewaretoken"}
 )
-MAX_ID = (1 << 63) - 1
 
 
 class FilterSet(django_filters.FilterSet):

@@ -13,6 +13,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from console.files.encodings import ENCODING_NAMES
 from console.widgets import UploadInput
 
 
@@ -69,6 +70,18 @@ class UploadField(forms.FileField):
                 params={"size": filesizeformat(data.size or 0), "max": filesizeformat(self.max_bytes)},
             )
         return super().clean(data, initial)
+
+
+class EncodingField(forms.ChoiceField):
+    """The encoding of an uploaded file: a key of ENCODINGS, "" to have it detected."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("Encoding"),
+            required=False,
+            choices=[("", _("Detect")), *ENCODING_NAMES.items()],
+            help_text=_("Choose one only when letters come out garbled."),
+        )
 
 
 class JsonObjectField(forms.CharField):

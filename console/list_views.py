@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from console import paging, registry
 from console.lists import DEFAULT_SIZE, SIZES, Action, Button, Listing, ListPage
 from console.tables import Table, can_be_hidden
-from console.window import PRESETS, Window
+from console.window import DEFAULT_DAYS, MAX_DAYS, PRESETS, Window
 
 
 def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
@@ -24,7 +24,7 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
     listing = page.resolve(request.GET, request.account.zone, timezone.now(), request)  # type: ignore[attr-defined]
     if request.headers.get("HX-Target") == "total":
         return render(request, "console/total.html", {"total": listing.counted()})
-    size = _number(request.GET.get("size"), DEFAULT_SIZE)
+    size = paging.whole(request.GET.get("size"), DEFAULT_SIZE)
     size = size if size in SIZES else DEFAULT_SIZE
     shown = paging.leaf(listing, request.GET, size)
     rows, total = shown.rows, listing.total
@@ -81,11 +81,6 @@ def _keep_order(rows: list[Any], order: str) -> None:
 
 def _offered(request: HttpRequest, button: Button) -> bool:
     return bool(button.url()) and (not button.permission or request.user.has_perm(button.permission))
-
-
-def _number(text: str | None, default: int) -> int:
-    # isdecimal() alone accepts other scripts' digits, which int() reads too; the length keeps it bounded.
-    return int(text) if text and text.isdecimal() and len(text) < 9 else default
 
 
 def filter_fields(listing: Listing) -> dict[str, Any]:
@@ -154,7 +149,7 @@ def presets(listing: Listing) -> list[dict[str, Any]]:
         made.append(
             {
                 "word": words[days],
-                "url": listing.query(from_=None, to=None) if days == 7 else _with(listing, window),
+                "url": listing.query(from_=None, to=None) if days == DEFAULT_DAYS else _with(listing, window),
                 "current": listing.window == window,
             }
         )
@@ -170,7 +165,7 @@ def _nothing(listing: Listing) -> dict[str, Any]:
     """Why the list is empty: a wrong filter, nothing yet, or nothing found; and the nearest change."""
     page = listing.page
     if not listing.valid:
-        days = Window.days(30, timezone.get_current_timezone(), timezone.now())
+        days = Window.days(MAX_DAYS, timezone.get_current_timezone(), timezone.now())
         return {"kind": "error", "wider": _with(listing, days) if listing.window_errors else ""}
     zone = timezone.get_current_timezone()
     if not listing.values:
@@ -178,8 +173,8 @@ def _nothing(listing: Listing) -> dict[str, Any]:
         if not page.window or not page.all_rows(everything).exists():
             return {"kind": "first"}
     wider = ""
-    if listing.window and listing.window.length < 30:
-        wider = _with(listing, Window.days(30, zone, timezone.now()))
+    if listing.window and listing.window.length < MAX_DAYS:
+        wider = _with(listing, Window.days(MAX_DAYS, zone, timezone.now()))
     return {"kind": "none", "wider": wider, "clear": page.url() if listing.values else ""}
 
 

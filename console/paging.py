@@ -40,7 +40,7 @@ class Leaf:
 
 def leaf(listing: Listing, params: QueryDict, size: int) -> Leaf:
     """The page that the parameters ask for; what they can't mean is the nearest that they can."""
-    number = max(1, _whole(params.get("page")))
+    number = max(1, whole(params.get("page"), 1))
     keys = _keys(listing)
     turned = _turned(listing, keys, params) if keys else None
     first: list[Any] | None = None
@@ -124,8 +124,9 @@ def _same(listing: Listing) -> dict[str, str | None]:
     return {name: listing.params.get(name) or None for name in ("after", "before")}
 
 
-def _whole(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else 1
+def whole(text: str | None, default: int) -> int:
+    """A number in a parameter, as far as it is one of at most nine digits."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else default
 
 
 # --- where one is

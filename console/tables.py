@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console import registry
 from console.badges import Badge
-from console.templatetags.posthorn import DASH, address, badge, bar, num, when
+from console.templatetags.posthorn import DASH, address, badge, bar, cut, num, when
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise as StrPromise
@@ -75,7 +75,7 @@ class Column(tables.Column):
         return " ".join(filter(None, parts))
 
     def render(self, value: Any) -> Any:
-        return format_html('<span class="ph-cut" title="{0}">{0}</span>', value)
+        return cut(value)
 
     def value(self, value: Any) -> Any:
         return value

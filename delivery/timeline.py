@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 
 from console.badges import Tone
 from console.templatetags.posthorn import span
-from delivery.models import Attempt, Message, Reason, Status
+from delivery.models import Attempt, Message, QueuePause, Reason, Status
+from delivery.models.status import FAILED
 
 if TYPE_CHECKING:
     from delivery.models import Task
@@ -90,7 +91,7 @@ def _requested(message: Message, task: Task | None) -> Entry:
 
 def _gave_up(message: Message, one: Attempt) -> bool:
     """Whether this attempt was the last before the retry window ended: a pause leaves none planned, too."""
-    return message.status in (Status.SOFT_BOUNCE, Status.INVALID) and one.number == message.attempts
+    return message.status in FAILED and one.number == message.attempts
 
 
 def _attempt(one: Attempt, gave_up: bool) -> Entry:
@@ -101,7 +102,7 @@ def _attempt(one: Attempt, gave_up: bool) -> Entry:
     elif one.outcome == "sent":
         tone, icon, became = "ok", "arrow-right", _("handed to the relay")
     elif one.rule == "relay":
-        tone, icon, became = "busy", "clock", _("the relay takes nothing from us now")
+        tone, icon, became = "busy", "clock", str(QueuePause.Reason.RELAY.label)
     elif one.next_at:
         tone, icon = "busy", "clock"
         became = _("put off for %s") % span(_rounded(one.next_at - one.at))

@@ -10,7 +10,7 @@ from itertools import islice
 from django.utils.translation import gettext as _
 
 from console.files.encodings import UnreadableFile
-from console.files.sheets import SHOWN, MalformedRow, Sheet, SheetRow, empty_file
+from console.files.sheets import ERRORS_KEPT, SHOWN, MalformedRow, Sheet, SheetRow, empty_file
 from console.models import User
 from suppression import address, columns, editing
 from suppression.columns import Guess, Layout
@@ -19,7 +19,6 @@ from suppression.models import Change, Entry, Upload
 
 LIMIT = 50_000  # rows of one file, in a request that somebody waits for
 COMMAND = "manage.py import_suppressions"
-ERRORS_KEPT = 10_000  # malformed rows that are listed; all are counted
 _SAMPLE = 200  # rows by which columns are guessed
 
 
@@ -47,8 +46,7 @@ def key_of(text: str, *, domains: bool) -> str:
 
 def open_sheet(source: object, filename: str, *, encoding: str = "", max_bytes: int | None = None) -> Sheet:
     """A file that somebody brought. Raises UnreadableFile."""
-    advice = _("Split it, or use the command %(command)s.") % {"command": COMMAND}
-    return Sheet(source, filename, encoding=encoding or None, max_bytes=max_bytes, advice=advice)  # type: ignore[arg-type]
+    return Sheet(source, filename, encoding=encoding or None, max_bytes=max_bytes, command=COMMAND)  # type: ignore[arg-type]
 
 
 def look(sheet: Sheet) -> tuple[Guess, list[SheetRow], Iterator[SheetRow]]:

@@ -18,6 +18,8 @@ from console.files.encodings import BLOCK, ENCODING_NAMES, ENCODINGS, Unreadable
 SheetRow = tuple[int, list[str] | str]
 
 SHOWN = 200  # characters of a malformed row that are kept to be shown
+ERRORS_KEPT = 10_000  # malformed rows that are listed; all are counted
+ERRORS_SHOWN = 100  # of them on a page
 
 _DELIMITERS = (",", ";", "\t")
 
@@ -34,7 +36,7 @@ class Sheet:
     """The rows of one file, to be iterated over once; blank ones are left out.
 
     `source` must be seekable and stays open. `encoding`: a key of ENCODINGS, or None to detect it. `max_bytes`: size of
-    the file; `advice`: what else to do where it is larger. Raises UnreadableFile, while iterating too.
+    the file; `command`: what takes larger ones. Raises UnreadableFile, while iterating too.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Sheet:
         *,
         encoding: str | None = None,
         max_bytes: int | None = None,
-        advice: str = "",
+        command: str = "",
     ) -> None:
         self._stream = io.BytesIO(source) if isinstance(source, bytes) else source
         self.filename = filename
@@ -59,7 +61,9 @@ class Sheet:
                 % {
                     "size": round(self.size / 2**20, 1),
                     "most": max_bytes // 2**20,
-                    "advice": advice or _("Split it."),
+                    "advice": _("Split it, or use the command %(command)s.") % {"command": command}
+                    if command
+                    else _("Split it."),
                 },
             )
         self._stream.seek(0)

@@ -121,6 +121,11 @@ def percent(part: float, whole: float, decimals: int = 1) -> str:
     return f"{number_format(round(100 * part / whole, decimals), decimals)} %" if whole else "–"
 
 
+def cut(value: Any) -> SafeString:
+    """In one line, cut where there is no room, whole on hover."""
+    return format_html('<span class="ph-cut" title="{0}">{0}</span>', value)
+
+
 @register.filter
 def address(value: str | None) -> SafeString:
     """An address that loses its local part first when there is no room: the domain stays readable."""
@@ -128,7 +133,7 @@ def address(value: str | None) -> SafeString:
         return DASH
     local, at, domain = str(value).rpartition("@")
     if not at:
-        return format_html('<span class="ph-cut" title="{0}">{0}</span>', value)
+        return cut(value)
     return format_html('<span class="ph-addr" title="{}"><span>{}</span><span>@{}</span></span>', value, local, domain)
 
 

@@ -12,6 +12,7 @@ from django.db import connection
 
 from console import ids
 from delivery.models import Happening, Reason, Status
+from delivery.models.status import FAILED
 
 # How long a process may not know of a new callback address.
 LOOK_SECONDS = 2.0
@@ -56,7 +57,7 @@ def ended(message_id: int, status: str, reason: str, words: str, at: dt.datetime
         return Happened(message_id, Happening.DELIVERED, at)
     if status == Status.INVALID and reason in _DROPPED:
         return Happened(message_id, Happening.DROPPED, at, {"reason": words or reason, "cause": reason})
-    if status in (Status.INVALID, Status.SOFT_BOUNCE):
+    if status in FAILED:
         return Happened(message_id, Happening.BOUNCE, at, {"reason": words or reason, "cause": reason})
     return None
 

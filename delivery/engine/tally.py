@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from delivery.models import Status
-from delivery.models.status import FINAL
+from delivery.models.status import FAILED, FINAL, TAKEN
 from delivery.services import flow, preflight, quota
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ class Tally:
                 count.tried += 1
                 if ip := one.exchange.remote_ip and one.exchange.local_ip:
                     before, taken = self._ips.get(ip, (0, 0))
-                    self._ips[ip] = before + 1, taken + (one.status in (Status.DELIVERED, Status.SENT))
+                    self._ips[ip] = before + 1, taken + (one.status in TAKEN)
                 count.reply = one.last_reply[:200].replace("\x00", "") or count.reply
             if final:
                 count.left += 1
                 count.sent += tried
                 count.delivered += one.status == Status.DELIVERED
-                count.bounced += tried and one.status in (Status.SOFT_BOUNCE, Status.INVALID)
+                count.bounced += tried and one.status in FAILED
                 count.rejected += not tried
 
     def write(self, *, now: dt.datetime, everything: bool = False) -> None:

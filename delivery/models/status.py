@@ -22,6 +22,9 @@ class Status(models.TextChoices):
 
 OPEN = frozenset({Status.HELD, Status.SENDING})
 FINAL = frozenset(Status) - OPEN
+# The receiver has it, or a relay that has not said more.
+TAKEN = frozenset({Status.DELIVERED, Status.SENT})
+FAILED = frozenset({Status.SOFT_BOUNCE, Status.INVALID})
 
 # What a request may make, and what may follow. Everything else is refused and logged.
 FIRST = frozenset({Status.HELD, Status.SENDING, Status.CONTROL_GROUP, Status.INVALID})
@@ -62,6 +65,8 @@ class Reason(models.TextChoices):
     OTHER = "other", _("other")
 
 
+# The address is at fault.
+OF_ADDRESSES = frozenset({Reason.NOT_EXIST, Reason.FORMAT_ERROR})
 _OF_SOFT_BOUNCES = frozenset(
     {Reason.SERVER_ERROR, Reason.IP_OR_DOMAIN, Reason.NOT_EXIST, Reason.SPAM, Reason.REJECTED, Reason.OTHER}
 )
@@ -95,13 +100,18 @@ class TaskStatus(models.TextChoices):
 
 
 TASK_UNDER_WAY = (TaskStatus.WAITING, TaskStatus.SENDING, TaskStatus.PAUSED)
+TASK_MAY_BE_PAUSED = (TaskStatus.WAITING, TaskStatus.SENDING)
+# Begun, and rows may still be made.
+TASK_BEGUN = (TaskStatus.SENDING, TaskStatus.PAUSED)
+# Mail may go: of failed and stopped tasks what was begun goes its way.
+TASK_MAIL_GOES = (TaskStatus.SENDING, TaskStatus.STOPPED, TaskStatus.FAILED)
 
 
 class PauseCause(models.TextChoices):
     """Who or what paused a task: only that, or an operator, ends the pause."""
 
     OPERATOR = "operator", _("by an operator")
-    QUOTA = "quota", _("daily quota reached")
-    CREDITS = "credits", _("credits used up")
+    QUOTA = "quota", HeldBy.QUOTA.label
+    CREDITS = "credits", HeldBy.CREDITS.label
     DOMAIN = "domain", _("sender domain blocked or not verified")
-    ACCOUNT = "account", _("sending stopped for the account")
+    ACCOUNT = "account", HeldBy.ACCOUNT.label

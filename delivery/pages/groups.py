@@ -16,8 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.files.lines import csv_download
+from console.files.sheets import ERRORS_SHOWN
 from console.filters import FilterSet, TextFilter
-from console.forms import UploadField, posted
+from console.forms import EncodingField, UploadField, posted
 from console.lists import Button, Empty, ListPage
 from console.menu import Section
 from console.registry import Page, register
@@ -25,7 +26,6 @@ from console.tables import ActionsColumn, MainColumn, NumberColumn, RowAction, T
 from console.views import confirm, count_text
 from delivery.models import GroupImport, RecipientGroup, Task
 from delivery.services.recipient_files import (
-    ENCODING_NAMES,
     LIMIT,
     RecipientFileError,
     read_recipients,
@@ -33,7 +33,6 @@ from delivery.services.recipient_files import (
 )
 from delivery.services.recipients import errors_csv, import_recipients
 
-SHOWN_ERRORS = 100
 SHOWN_RECIPIENTS = 10
 
 
@@ -95,12 +94,7 @@ class FileFields(forms.Form):
             "columns; the first column is the address, every further one a variable."
         ),
     )
-    encoding = forms.ChoiceField(
-        label=gettext_lazy("Encoding"),
-        required=False,
-        choices=[("", gettext_lazy("Detect")), *ENCODING_NAMES.items()],
-        help_text=gettext_lazy("Choose one only when names come out garbled."),
-    )
+    encoding = EncodingField()
 
 
 class ImportForm(FileFields):
@@ -224,7 +218,7 @@ def import_result(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     context = {
         "record": record,
         "group": record.group,
-        "errors": record.errors[:SHOWN_ERRORS],
+        "errors": record.errors[:ERRORS_SHOWN],
         "crumbs": [(_("Recipient groups"), reverse("groups")), (record.group.name, reverse("group", args=[pk]))],
     }
     return render(request, "delivery/group_import.html", context)

@@ -151,13 +151,16 @@ def group_limits() -> list[GroupLimits]:
     return found
 
 
+_NO_AMOUNT = gettext_lazy("Enter how many credits to add.")
+
+
 class TopUpForm(forms.Form):
     amount = forms.IntegerField(
         label=gettext_lazy("Credits"),
         min_value=-MOST,
         max_value=MOST,
         help_text=gettext_lazy("Added to what is left. A negative number takes away."),
-        error_messages=dict.fromkeys(("required", "invalid"), gettext_lazy("Enter how many credits to add.")),
+        error_messages=dict.fromkeys(("required", "invalid"), _NO_AMOUNT),
     )
     note = forms.CharField(label=gettext_lazy("Note"), max_length=200, required=False)
 
@@ -169,7 +172,7 @@ class TopUpForm(forms.Form):
     def clean_amount(self) -> int:
         amount: int = self.cleaned_data["amount"]
         if not amount and credits.left() is not None:
-            raise forms.ValidationError(_("Enter how many credits to add."))
+            raise forms.ValidationError(_NO_AMOUNT)
         return amount
 
 

@@ -20,7 +20,7 @@ from console.badges import Badge
 from console.filters import ChoiceFilter, FilterSet, ModelFilter, TextFilter
 from console.models import ApiUser
 from console.tables import ActionsColumn, Column, MainColumn, NumberColumn, RowAction, StatusColumn, Table
-from console.templatetags.posthorn import DASH, both_zones, clock, num, percent, span
+from console.templatetags.posthorn import cut, num, percent, span, when
 from delivery.badges import QUEUE
 from delivery.models import Flow, QueuePause, SenderDomain, Standing, Status
 from delivery.pages.email_status import status_url
@@ -171,9 +171,7 @@ class WhyColumn(Column):
     def render(self, record: Standing) -> SafeString:
         reason, said = why(record)
         said_line = format_html('<span class="ph-sub ph-cut ph-mono" title="{0}">{0}</span>', said) if said else ""
-        return format_html(
-            "{}{}", format_html('<span class="ph-cut" title="{0}">{0}</span>', reason) if reason else "", said_line
-        )
+        return format_html("{}{}", cut(reason) if reason else "", said_line)
 
     def value(self, record: Standing) -> str:
         return " · ".join(filter(None, why(record)))
@@ -181,10 +179,7 @@ class WhyColumn(Column):
 
 class NextColumn(Column):
     def render(self, record: Standing) -> SafeString:
-        at = next_try(record)
-        if at is None:
-            return DASH
-        return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), both_zones(at), clock(at))
+        return when(next_try(record), "clock")
 
     def value(self, record: Standing) -> str:
         at = next_try(record)

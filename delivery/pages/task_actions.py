@@ -54,23 +54,24 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("task", pk=task.pk)
     it: Any = task
     left = max(0, whole(task) - it.done)
-    return confirm(
-        request,
-        title=_("Stop task %(id)s, “%(subject)s”?") % {"id": task.pk, "subject": task.subject},
-        button=_("Stop task %s for good") % task.pk,
-        cancel=task_url(task),
-        consequences=[
+    consequences = (
+        [
             _("No further run begins."),
             _("A run under way goes on. It can be stopped on its own page."),
-            _("A stopped task can't be resumed. To interrupt it only, pause it."),
         ]
         if task.is_series
         else [
             _("%(left)s of %(whole)s mails have no final status yet. Those that were not tried are cancelled.")
             % {"left": count_text(left), "whole": count_text(whole(task))},
             _("Mail that was tried and put off is tried on to its end."),
-            _("A stopped task can't be resumed. To interrupt it only, pause it."),
-        ],
+        ]
+    )
+    return confirm(
+        request,
+        title=_("Stop task %(id)s, “%(subject)s”?") % {"id": task.pk, "subject": task.subject},
+        button=_("Stop task %s for good") % task.pk,
+        cancel=task_url(task),
+        consequences=[*consequences, _("A stopped task can't be resumed. To interrupt it only, pause it.")],
         crumbs=[(_("Batch tasks"), reverse("tasks")), (_("task %s") % task.pk, task_url(task)), (_("stop"), "")],
     )
 

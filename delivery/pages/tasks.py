@@ -38,7 +38,7 @@ from console.templatetags.posthorn import clock, percent
 from console.views import count_text
 from delivery.badges import MESSAGE, TASK, task_badge
 from delivery.models import PauseCause, Status, Task, TaskCount, TaskStatus
-from delivery.models.status import FINAL, TASK_UNDER_WAY
+from delivery.models.status import FINAL, TASK_MAY_BE_PAUSED, TASK_UNDER_WAY
 from delivery.pages.email_status import status_url
 from delivery.services import tasks as service
 
@@ -141,7 +141,7 @@ def _under(task: Any) -> str:
 
 def actions(task: Any) -> list[RowAction]:
     found = []
-    if task.status in (TaskStatus.WAITING, TaskStatus.SENDING):
+    if task.status in TASK_MAY_BE_PAUSED:
         found.append(_action(_("Pause"), "task-pause", task, "player-pause"))
     if task.status == TaskStatus.PAUSED and task.pause_cause != PauseCause.ACCOUNT:
         found.append(_action(_("Resume"), "task-resume", task, "player-play"))
@@ -299,7 +299,7 @@ def task_page(request: HttpRequest, pk: int) -> HttpResponse:
         "template_name": template_name(task),
         "cause": PauseCause(task.pause_cause).label if task.pause_cause else "",
         "may": may,
-        "pausable": task.status in (TaskStatus.WAITING, TaskStatus.SENDING),
+        "pausable": task.status in TASK_MAY_BE_PAUSED,
         "resumable": task.status == TaskStatus.PAUSED and task.pause_cause != PauseCause.ACCOUNT,
         "stoppable": task.may_be_stopped,
         "sendable_again": may and can_send_again(task),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 
 from delivery.models import Reason, Status
+from delivery.models.status import FAILED, OF_ADDRESSES
 from delivery.services.credits import is_paid
 
 # By what became of the message.
@@ -26,7 +27,6 @@ Counts = tuple[int, ...]
 
 NOT_REQUESTED = frozenset({Status.CONTROL_GROUP, Status.CANCELLED})
 _REJECTED = frozenset({Reason.BLACKLIST, Reason.UNSUBSCRIBE})
-_INVALID = frozenset({Reason.NOT_EXIST, Reason.FORMAT_ERROR})
 
 
 @cache
@@ -41,7 +41,7 @@ def of_outcome(status: str, reason: str, free: bool) -> Counts:
     found = {"requested": 1, "paid": int(is_paid(status, reason) and not free)}
     if status == Status.DELIVERED:
         found["delivered"] = 1
-    elif status in (Status.INVALID, Status.SOFT_BOUNCE):
+    elif status in FAILED:
         found[_failure(reason)] = 1
     return counts(**found)
 
@@ -65,6 +65,6 @@ def counts(**found: int) -> Counts:
 def _failure(reason: str) -> str:
     if reason in _REJECTED:
         return "rejected"
-    if reason in _INVALID:
+    if reason in OF_ADDRESSES:
         return "invalid"
     return "spam" if reason == Reason.SPAM else "other"

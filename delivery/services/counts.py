@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from django.db import connection
 
 from delivery.models import TaskStatus
-from delivery.models.status import OPEN
-
-_MAY_END = [TaskStatus.SENDING, TaskStatus.STOPPED, TaskStatus.FAILED]
+from delivery.models.status import OPEN, TASK_MAIL_GOES
 
 
 def move_counts(deltas: Iterable[tuple[int, str, int]]) -> None:
@@ -55,7 +53,7 @@ def end_tasks(task_ids: Iterable[int], *, now: dt.datetime) -> None:
                 TaskStatus.SENDING,
                 TaskStatus.DONE,
                 wanted,
-                _MAY_END,
+                list(TASK_MAIL_GOES),
                 [status.value for status in OPEN],
             ],
         )
@@ -66,7 +64,7 @@ def end_all(*, now: dt.datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM delivery_task WHERE expanded AND ended_at IS NULL AND status = ANY(%s)",
-            [_MAY_END],
+            [list(TASK_MAIL_GOES)],
         )
         task_ids = [row[0] for row in cursor.fetchall()]
     end_tasks(task_ids, now=now)

@@ -16,13 +16,12 @@ from django.db.models import Exists, OuterRef
 from console.models import Account, ApiUser
 from delivery.engine.claim import Claimed
 from delivery.models import HeldBy, PauseCause, SenderDomain, Status, Task, TaskStatus, Waiting
+from delivery.models.status import TASK_BEGUN, TASK_MAIL_GOES
 from delivery.services import holding, quota, tasks
 from delivery.services.tasks import TaskRefused
 
 DAILY = (HeldBy.QUOTA, HeldBy.DOMAIN_BLOCKED)
 CAUSES = {HeldBy.QUOTA: PauseCause.QUOTA, HeldBy.DOMAIN_BLOCKED: PauseCause.DOMAIN}
-# Mail of failed and stopped tasks that was begun goes its way, too; and what has a credit, while others want one.
-UNDER_WAY = (TaskStatus.SENDING, TaskStatus.FAILED, TaskStatus.STOPPED)
 # Taken up beyond what may go: the engine meets the cap with it and pauses the task again at once.
 MARGIN = 300
 
@@ -80,7 +79,8 @@ def _tasks_held_in_part(now: dt.datetime) -> int:
                 AND EXISTS (SELECT FROM delivery_waiting w
                 WHERE w.task_id = t.id AND w.state = 2 AND w.held_by = ANY(%s))
             """,
-            [list(UNDER_WAY), TaskStatus.PAUSED, PauseCause.CREDITS, list(DAILY)],
+            # What has a credit goes its way while others want one.
+            [list(TASK_MAIL_GOES), TaskStatus.PAUSED, PauseCause.CREDITS, list(DAILY)],
         )
         under_way = dict(cursor.fetchall())
     for task in Task.objects.filter(pk__in=under_way).select_related("api_user"):
@@ -119,7 +119,7 @@ def _without_credits(now: dt.datetime) -> int:
     if Waiting.objects.filter(state=Waiting.State.HELD, held_by=HeldBy.CREDITS).exists():
         moved = holding.release_for_credits(now=now)
     wanting = Waiting.objects.filter(task_id=OuterRef("pk"), state=Waiting.State.HELD, held_by=HeldBy.CREDITS)
-    under_way = Task.objects.filter(status__in=[TaskStatus.SENDING, TaskStatus.PAUSED]).annotate(wants=Exists(wanting))
+    under_way = Task.objects.filter(status__in=TASK_BEGUN).annotate(wants=Exists(wanting))
     for task in under_way.filter(wants=False, pause_cause=PauseCause.CREDITS):
         # Rows that are still to be made find out for themselves.
         with contextlib.suppress(TaskRefused):

@@ -18,10 +18,9 @@ from console.arrays import numbers
 from console.models import Account, ApiUser
 from delivery.engine.retry import is_simulated
 from delivery.models import DomainDay, HeldBy, Reason, SenderDomain, Status
+from delivery.models.status import OF_ADDRESSES, TAKEN
 from delivery.services import warmup
 from delivery.services.warmup import Figures
-
-INVALID = (Reason.NOT_EXIST, Reason.FORMAT_ERROR)
 
 
 class InHand(Protocol):
@@ -242,11 +241,11 @@ def count_ends(ends: Iterable[tuple[int, dt.date | None, str, str]]) -> None:
         if day is None:
             continue
         # What a relay has taken is as good as delivered until it says otherwise: nobody has refused it.
-        if status in (Status.DELIVERED, Status.SENT):
+        if status in TAKEN:
             summed[domain_id, day, "delivered"] += 1
         elif reason == Reason.SPAM:
             summed[domain_id, day, "spam"] += 1
-        elif status == Status.INVALID and reason in INVALID:
+        elif status == Status.INVALID and reason in OF_ADDRESSES:
             summed[domain_id, day, "invalid"] += 1
     with connection.cursor() as cursor:
         # One row after the other in order: an UPDATE of several locks them in any.

@@ -51,8 +51,7 @@ def read_recipients(
     `source` must be seekable and stays open. `encoding`: a key of ENCODINGS, or None to detect it. `limit`: rows, None
     for no limit. `max_bytes`: size of the file. Raises RecipientFileError, while iterating too.
     """
-    advice = _("Split it, or use the command %(command)s.") % {"command": _COMMAND}
-    return RecipientFile(Sheet(source, filename, encoding=encoding, max_bytes=max_bytes, advice=advice), limit)
+    return RecipientFile(Sheet(source, filename, encoding=encoding, max_bytes=max_bytes, command=_COMMAND), limit)
 
 
 _COMMAND = "manage.py import_recipients"

@@ -10,11 +10,11 @@ from itertools import islice
 from django.db import connection, transaction
 
 from console.files.lines import csv_lines
+from console.files.sheets import ERRORS_KEPT
 from delivery.models import GroupImport, RecipientGroup
 from delivery.services.recipient_files import MalformedRow, RecipientFile, Row
 
 CHUNK = 5_000  # rows a statement
-ERRORS_KEPT = 10_000  # malformed rows that are listed; all are counted
 
 # (rows so far, bytes read, bytes in all)
 Progress = Callable[[int, int, int], None]

@@ -34,7 +34,7 @@ from delivery.models import (
     TaskStatus,
     Template,
 )
-from delivery.models.status import OPEN
+from delivery.models.status import OPEN, TASK_BEGUN, TASK_MAY_BE_PAUSED
 from delivery.services import again, senders, texts
 from delivery.services.counts import end_tasks
 from delivery.services.holding import held_by_pause
@@ -87,8 +87,8 @@ def check_task(new: NewTask, *, now: dt.datetime | None = None) -> NewTask:
     TaskRefused."""
     if why := senders.obstacle(new.sender_address.domain, ApiUser.console(ApiUser.Type.BATCH)):
         raise TaskRefused(why, "sender_address")
-    if new.template.current is None or new.template.deleted_at is not None:
-        raise TaskRefused(_("This template has no body yet. Choose another one."), "template")
+    if new.template.usable is None:
+        raise TaskRefused(str(texts.NO_BODY), "template")
     if not new.group.size:
         raise TaskRefused(_("This group has no recipients yet. Import some first."), "group")
     subject = _checked(texts.subject, new.subject, "subject")
@@ -171,7 +171,7 @@ def start(task_id: int, *, now: dt.datetime) -> bool:
             task.status, task.started_at = TaskStatus.SENDING, now
             task.save()
         # One that was paused before it began is not started by being asked to: resuming asks again.
-        begun = task.started_at is not None and task.status in (TaskStatus.SENDING, TaskStatus.PAUSED)
+        begun = task.started_at is not None and task.status in TASK_BEGUN
         return begun and not task.expanded
 
 
@@ -229,7 +229,7 @@ def _expand_chunk(task_id: int, *, now: dt.datetime) -> int | None:
         .filter(pk=task_id)
         .first()
     )
-    if task is None or task.expanded or task.status not in (TaskStatus.SENDING, TaskStatus.PAUSED):
+    if task is None or task.expanded or task.status not in TASK_BEGUN:
         return None
     gone = task.group_id is None and task.again_of_id is None
     if task.sender_address is None or task.version_id is None or gone:
@@ -312,7 +312,7 @@ def _fail(task: Task, why: str, now: dt.datetime) -> None:
 def pause(task: Task, *, cause: PauseCause, by: str = "") -> None:
     """Pause a task that waits or sends. The engine heeds it at its next claim, within a second or two."""
     with transaction.atomic():
-        changed = Task.objects.filter(pk=task.pk, status__in=[TaskStatus.SENDING, TaskStatus.WAITING]).update(
+        changed = Task.objects.filter(pk=task.pk, status__in=TASK_MAY_BE_PAUSED).update(
             status=TaskStatus.PAUSED, pause_cause=cause, acted_by=by
         )
         if not changed:

@@ -15,10 +15,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import content_disposition_header
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.badges import Badge
+from console.files import xlsx
 from console.filters import ChoiceFilter, ChoicesFilter, FilterSet
 from console.forms import posted
 from console.lists import Empty, ListPage, lists
@@ -52,7 +54,7 @@ STATES: dict[str, Badge] = {
 CHANGES = "exports.change_export"
 _TYPES = {
     Format.CSV: "text/csv; charset=utf-8",
-    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    Format.XLSX: xlsx.TYPE,
 }
 
 
@@ -168,7 +170,9 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         making.ask(listing, Format(form.cleaned_data["format"]), by=request.user.pk)
         jobs.ask()
-        messages.success(request, _("The export is on its way. You may leave this page: the file is kept for 7 days."))
+        messages.success(
+            request, _("The export is on its way. You may leave this page: the file is kept for %s days.") % KEPT_DAYS
+        )
         return redirect("exports")
     context = {
         "form": form,
@@ -257,7 +261,9 @@ register(
         route="offline-data/",
         title=gettext_lazy("Offline data"),
         noun=(gettext_lazy("export"), gettext_lazy("exports")),
-        description=gettext_lazy("Lists as files. Each is kept for 7 days, then deleted."),
+        description=format_lazy(
+            gettext_lazy("Lists as files. Each is kept for {days} days, then deleted."), days=KEPT_DAYS
+        ),
         rows=lambda: Export.objects.select_related("requested_by"),
         filters=ExportFilter,
         table=ExportTable,

@@ -16,11 +16,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.files.encodings import ENCODING_NAMES, UnreadableFile
+from console.files.encodings import UnreadableFile
 from console.files.lines import csv_download, csv_lines
-from console.files.sheets import SheetRow
+from console.files.sheets import ERRORS_SHOWN, SheetRow
 from console.filters import DayField
-from console.forms import UploadField, posted
+from console.forms import EncodingField, UploadField, posted
 from console.models import ApiUser
 from console.registry import Page, register
 from console.views import count_text
@@ -31,7 +31,6 @@ from suppression.pages.lists import KINDS, Kind, kind_of
 from suppression.services import REASON_MAX
 
 LINES_MAX = 1_000_000  # characters typed
-SHOWN_ERRORS = 100
 ACCEPT = ".csv,.tsv,.txt,.xlsx"
 
 
@@ -62,12 +61,7 @@ class AddForm(forms.Form):
             )
         ),
     )
-    encoding = forms.ChoiceField(
-        label=gettext_lazy("Encoding"),
-        required=False,
-        choices=[("", gettext_lazy("Detect")), *ENCODING_NAMES.items()],
-        help_text=gettext_lazy("Choose one only when addresses come out garbled."),
-    )
+    encoding = EncodingField()
     api_user = forms.ModelChoiceField(
         ApiUser.objects.all(), label=gettext_lazy("API user"), required=False, empty_label=gettext_lazy("All")
     )
@@ -195,7 +189,7 @@ def result(request: HttpRequest, pk: int) -> HttpResponse:
     kind = kind_of(upload.list) if upload.list else None
     context = {
         "upload": upload,
-        "errors": upload.errors[:SHOWN_ERRORS],
+        "errors": upload.errors[:ERRORS_SHOWN],
         "back": kind.name if kind else "blocklist",
         "crumbs": [(kind.title, kind.url())] if kind else [],
     }

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.files.encodings import ENCODING_NAMES, UnreadableFile
-from console.forms import UploadField, posted
+from console.forms import EncodingField, UploadField, posted
 from console.models import ApiUser
 from console.registry import Page, register
 from console.views import count_text
@@ -52,12 +52,7 @@ class FileForm(forms.Form):
             )
         ),
     )
-    encoding = forms.ChoiceField(
-        label=gettext_lazy("Encoding"),
-        required=False,
-        choices=[("", gettext_lazy("Detect")), *ENCODING_NAMES.items()],
-        help_text=gettext_lazy("Choose one only when addresses come out garbled."),
-    )
+    encoding = EncodingField()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.utils.translation import gettext as _
 
+from delivery.management.shared import bar, named
 from delivery.models import GroupImport, RecipientGroup
 from delivery.services.recipient_files import ENCODING_NAMES, RecipientFileError, read_recipients
 from delivery.services.recipients import import_recipients
 
 SHOWN = 20  # malformed rows that are printed
-BAR = 30
 
 
 class Command(BaseCommand):
@@ -69,9 +69,7 @@ class Command(BaseCommand):
 
 
 def _group(name: str, create: bool) -> RecipientGroup:
-    found = RecipientGroup.objects.filter(name=name).first()
-    if found is None and name.isdecimal():
-        found = RecipientGroup.objects.filter(pk=int(name)).first()
+    found = named(RecipientGroup.objects.all(), name)
     if found is None and create:
         found = RecipientGroup.objects.create(name=name)
     if found is None:
@@ -103,9 +101,7 @@ class _Progress:
         if now - self.written < (0.1 if self.live else 10):
             return
         self.written = now
-        share = min(1.0, read / size)
-        bar = ("█" * round(share * BAR)).ljust(BAR, "░")
-        text = f"{bar} {share:4.0%}  {rows:,} rows  {self.rate:,.0f} rows/s"
+        text = f"{bar(min(1.0, read / size))}  {rows:,} rows  {self.rate:,.0f} rows/s"
         self.out.write(f"\r{text}" if self.live else text, str, "" if self.live else "\n")
         self.out.flush()
 

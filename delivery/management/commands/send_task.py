@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import time
 from argparse import ArgumentParser
-from typing import Any, TypeVar
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
+from delivery.management.shared import M, bar, named
 from delivery.models import RecipientGroup, SenderAddress, Status, Task, TaskStatus, Template
 from delivery.models.status import FINAL
 from delivery.services.tasks import NewTask, TaskRefused, counts_of, create_task
 from suppression.address import MalformedAddress, parse
 
-M = TypeVar("M", bound=Model)
-BAR = 30
 # A paused task has not ended, but nobody can say when it will.
 ENDED = (TaskStatus.DONE, TaskStatus.STOPPED, TaskStatus.FAILED)
 
@@ -84,16 +83,11 @@ class Command(BaseCommand):
 def _progress(task: Task, counts: dict[str, int]) -> str:
     whole = task.requested if task.expanded else max(task.requested, task.group.size if task.group else 0)
     done = sum(counts.get(status, 0) for status in FINAL)
-    share = done / whole if whole else 0.0
-    bar = ("█" * round(share * BAR)).ljust(BAR, "░")
-    return f"{bar} {share:4.0%}  {done:,} of {whole:,}  {task.status}"
+    return f"{bar(done / whole if whole else 0.0)}  {done:,} of {whole:,}  {task.status}"
 
 
 def _one(rows: QuerySet[M], text: str, what: str) -> M:
-    """By name, else by id."""
-    found = rows.filter(name=text).first()
-    if found is None and text.isascii() and text.isdecimal() and len(text) < 19:
-        found = rows.filter(pk=int(text)).first()
+    found = named(rows, text)
     if found is None:
         raise CommandError(f"There is no {what} “{text}”.")
     return found
