@@ -22,8 +22,10 @@ def fresh_look() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "TRY_SECONDS", 1.0)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that answers is waited for, however busy this machine is: whoever did not answer in time would be
+    let rest, and the other events with it."""
+    monkeypatch.setattr(sending, "TRY_SECONDS", 30.0)
 
 
 @pytest.fixture

@@ -17,12 +17,16 @@ class Receiver(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    # Room for all that are connected at once: who finds none tries again after a second.
+    request_queue_size = 128
 
     def __init__(self, behave: Callable[[Handler], None]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.behave = behave
         self.asked: list[tuple[dict[str, str], bytes]] = []
         self.connections = 0
+        # Bytes that somebody took of `floods`.
+        self.flooded = 0
 
     @property
     def url(self) -> str:
@@ -96,6 +100,7 @@ def floods(handler: Handler) -> None:
     block = b"z" * 65536
     for _ in range(10 * 1024**3 // len(block)):
         handler.wfile.write(block)
+        handler.server.flooded += len(block)
 
 
 @contextmanager

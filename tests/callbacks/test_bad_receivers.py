@@ -44,7 +44,10 @@ def test_a_failed_attempt_is_written_down_and_tried_again_a_minute_later(
     behave: Any,
     problem: str,
     code: int | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if behave in (hangs, drips):
+        monkeypatch.setattr(sending, "TRY_SECONDS", 1.0)
     told_to(server(behave).url)
     delivered()
     now = timezone.now()
@@ -56,17 +59,16 @@ def test_a_failed_attempt_is_written_down_and_tried_again_a_minute_later(
 
 
 def test_ten_gigabytes_are_read_to_64_kilobytes_and_the_event_is_taken(
-    server: Callable[..., Receiver], told_to: Callable[..., Callback], monkeypatch: pytest.MonkeyPatch
+    server: Callable[..., Receiver], told_to: Callable[..., Callback]
 ) -> None:
-    monkeypatch.setattr(sending, "TRY_SECONDS", 20.0)
-    told_to(server(floods).url)
+    receiver = server(floods)
+    told_to(receiver.url)
     delivered()
-    began = time.monotonic()
     sending.run(seconds=5)
     event = CallbackEvent.objects.get()
     assert (event.state, event.status_code) == ("taken", 200)
     assert len(event.answer) <= sending.ANSWER_SHOWN <= MAX_ANSWER
-    assert time.monotonic() - began < 15  # reading all of it takes longer than the attempt may
+    assert receiver.flooded < 100 * 1024**2  # the rest waits in sockets' buffers
 
 
 def test_redirects_are_not_followed(server: Callable[..., Receiver], told_to: Callable[..., Callback]) -> None:
