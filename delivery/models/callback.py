@@ -108,6 +108,9 @@ class CallbackEvent(models.Model):
                 fields=["callback", "message_id", "id"], name="callback_order", condition=models.Q(state="waiting")
             ),
             models.Index(fields=["callback", "id"], name="callback_events"),
+            # What a list of them is asked for and few are. Deliveries are the most by far, and leave these alone.
+            models.Index(fields=["id"], name="callback_given_up", condition=models.Q(state="given_up")),
+            models.Index(fields=["kind", "id"], name="callback_kind", condition=~models.Q(kind="delivered")),
         ]
 
     def __str__(self) -> str:

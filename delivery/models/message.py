@@ -81,6 +81,8 @@ class Message(models.Model):
             models.Index(OpClass(Lower("recipient"), "text_pattern_ops"), "id", name="message_recipient"),
             models.Index(fields=["task", "id"], name="message_task", condition=models.Q(task__isnull=False)),
             models.Index(fields=["receiving_domain", "id"], name="message_receiver"),
+            # Asked without a period, too: opens and clicks are found by the messages of an API user.
+            models.Index(fields=["api_user", "id"], name="message_user"),
             models.Index(fields=["label", "id"], name="message_label", condition=~models.Q(label="")),
             models.Index(fields=["version", "id"], name="message_version"),
             models.Index(fields=["reason", "id"], name="message_reason", condition=~models.Q(reason="")),

@@ -7,7 +7,7 @@ from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
 
-from delivery.models import Message
+from delivery.models import CallbackEvent, Message
 from tests.factories.sending import message
 from tracking.models import Event
 
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.django_db
         (Message, {"version_id__in": [7, 8, 9]}, "version_id = ANY"),
         (Event, {"sender_domain_id": 7}, "sender_domain_id = 7"),
         (Event, {"receiving_domain_id": 7}, "receiving_domain_id = 7"),
+        (CallbackEvent, {"kind__in": ["bounce", "dropped"]}, "kind = ANY"),
     ],
 )
 def test_what_is_rare_is_looked_up(model: type[Model], filters: dict[str, object], condition: str) -> None:
