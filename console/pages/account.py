@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django import forms
@@ -21,6 +23,19 @@ from console.menu import Section
 from console.models import Account
 from console.registry import Page, register
 from console.views import ask_twice, confirm, confirmed
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A line of the account's settings that another floor knows: `page` is where it is changed, called `link`."""
+
+    name: str
+    value: str
+    page: str
+    link: str
+
+
+facts: list[Callable[[], Fact]] = []
 
 
 class AccountForm(forms.ModelForm):
@@ -49,7 +64,7 @@ class AccountForm(forms.ModelForm):
 
 
 def account_page(request: HttpRequest) -> HttpResponse:
-    return render(request, "console/account.html", {"shown": Account.current()})
+    return render(request, "console/account.html", {"shown": Account.current(), "facts": [fact() for fact in facts]})
 
 
 def edit(request: HttpRequest) -> HttpResponse:

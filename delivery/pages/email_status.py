@@ -27,9 +27,9 @@ from console.tables import AddressColumn, CodeColumn, Column, StatusColumn, Tabl
 from console.templatetags.posthorn import badge, icon
 from console.window import MAX_DAYS, Window
 from delivery.badges import MESSAGE, message_badge
-from delivery.models import Message, Reason, SenderAddress, Status, Waiting
+from delivery.models import Message, Reason, Status, Waiting
 from delivery.models.status import OPEN
-from delivery.pages.mail_filters import MailFilter
+from delivery.pages.mail_filters import MailFilter, of_sender
 
 # Of what is not settled yet, so many are looked up in the line; more are not rare among the messages.
 MOST_WAITING = 1000
@@ -80,12 +80,7 @@ class MessageFilter(MailFilter):
         return queryset if len(found) > MOST_WAITING else queryset.filter(pk__in=found)
 
     def by_sender(self, queryset: QuerySet[Message], name: str, text: str) -> QuerySet[Message]:
-        # In each spelling there is: comparing without regard to case would cost three times as much a row.
-        prefix, _at, domain = text.rpartition("@")
-        known = SenderAddress.objects.filter(prefix__iexact=prefix, domain__name=domain.lower()).select_related(
-            "domain"
-        )
-        return queryset.filter(sender__in={text, text.lower(), *(one.address for one in known)})
+        return of_sender(queryset, text)
 
 
 class MessageStatusColumn(StatusColumn):

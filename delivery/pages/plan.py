@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -21,6 +22,7 @@ from console.badges import Badge
 from console.forms import posted
 from console.menu import Section, Trouble
 from console.models import Account, ApiUser
+from console.pages import account as account_page
 from console.registry import Page, register
 from console.views import confirm
 from console.window import Window
@@ -195,11 +197,18 @@ def unlimited(request: HttpRequest) -> HttpResponse:
     )
 
 
+def credits_fact() -> account_page.Fact:
+    left = credits.left()
+    shown = _("Unlimited") if left is None else _("%s left") % number_format(left, use_l10n=True, force_grouping=True)
+    return account_page.Fact(_("Credits"), shown, "plan", _("Plan"))
+
+
 def _trouble() -> Trouble | None:
     left = credits.left()
     return Trouble(1, _("credits used up")) if left is not None and left <= 0 else None
 
 
+account_page.facts.append(credits_fact)
 register(
     Page(
         name="plan",

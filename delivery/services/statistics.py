@@ -18,7 +18,7 @@ from delivery.services import rollup
 from delivery.services.columns import COLUMNS
 
 LABELS = {
-    "requested": _("Requests"),
+    "requested": _("Sends"),
     "rejected": _("Rejected"),
     "paid": _("Paid"),
     "invalid": _("Invalid addresses"),

@@ -53,9 +53,9 @@ def test_everything_counts_on_the_day_of_the_request_in_the_accounts_zone(viewer
     counted(midnight, of=of, requested=5, delivered=4, rejected=1, paid=4)
     fold()
     found = lines(page(viewer))
-    assert found["19 Nov"]["Requests"] == 1
+    assert found["19 Nov"]["Sends"] == 1
     assert found["20 Nov"] == {
-        "Requests": 5,
+        "Sends": 5,
         "Rejected": 1,
         "Paid": 4,
         "Invalid addresses": 0,
@@ -64,7 +64,7 @@ def test_everything_counts_on_the_day_of_the_request_in_the_accounts_zone(viewer
         "Deliveries": 4,
         "Delivery rate": 100.0,
     }
-    assert found["All"]["Requests"] == 6
+    assert found["All"]["Sends"] == 6
     assert found["18 Nov"]["Delivery rate"] is None
     assert len(found) == 7 + 2
 
@@ -75,7 +75,7 @@ def test_an_account_in_a_zone_of_quarter_hours_has_its_days_too(viewer: Client) 
     counted(dt.datetime(2026, 11, 19, 18, 15, tzinfo=dt.UTC), of=of, requested=7)
     fold()
     found = lines(page(viewer))
-    assert (found["19 Nov"]["Requests"], found["20 Nov"]["Requests"]) == (1, 7)
+    assert (found["19 Nov"]["Sends"], found["20 Nov"]["Sends"]) == (1, 7)
 
 
 def test_a_day_with_two_hours_alike_has_all_its_mail(viewer: Client) -> None:
@@ -86,10 +86,10 @@ def test_a_day_with_two_hours_alike_has_all_its_mail(viewer: Client) -> None:
         counted(first + dt.timedelta(hours=hours), of=of, requested=1)
     fold()
     found = lines(page(viewer, **{"from": "2026-10-25", "to": "2026-10-25"}))
-    assert found["All"]["Requests"] == 25
-    assert found["02:00"]["Requests"] == 2
+    assert found["All"]["Sends"] == 25
+    assert found["02:00"]["Sends"] == 2
     assert len(found) == 24 + 2
-    assert lines(page(viewer, **{"from": "2026-10-24", "to": "2026-10-26"}))["25 Oct"]["Requests"] == 25
+    assert lines(page(viewer, **{"from": "2026-10-24", "to": "2026-10-26"}))["25 Oct"]["Sends"] == 25
 
 
 def test_rates_are_of_what_they_are_of(viewer: Client) -> None:
@@ -111,7 +111,7 @@ def test_the_period_before_stands_beside(viewer: Client) -> None:
     fold()
     context = page(viewer)
     assert (context["kpis"][0]["count"], context["kpis"][0]["before"], context["kpis"][0]["change"]) == (150, 100, 50)
-    assert lines(context)["Before"]["Requests"] == 100
+    assert lines(context)["Before"]["Sends"] == 100
     assert str(context["earlier"]) == "8–14 Nov, 7 days"
 
 
@@ -140,8 +140,8 @@ def test_each_filter_leaves_its_own(names: tuple[str, ...], viewer: Client) -> N
         "api_user": of.api_user_id,
         "type": "trigger",
     }
-    assert lines(page(viewer))["All"]["Requests"] == 11
-    assert lines(page(viewer, **{name: values[name] for name in names}))["All"]["Requests"] == 10
+    assert lines(page(viewer))["All"]["Sends"] == 11
+    assert lines(page(viewer, **{name: values[name] for name in names}))["All"]["Sends"] == 10
 
 
 def test_a_domain_that_nothing_was_sent_to_has_no_figures_and_the_way_back_is_offered(viewer: Client) -> None:
@@ -185,7 +185,7 @@ def test_a_quarter_hour_is_the_smallest_period(viewer: Client) -> None:
     counted(dt.datetime(2026, 11, 20, 1, 15, tzinfo=dt.UTC), of=of, requested=4)
     fold()
     found = lines(page(viewer, **{"from": "2026-11-20 10:00", "to": "2026-11-20 10:14"}))
-    assert found["All"]["Requests"] == 2
+    assert found["All"]["Sends"] == 2
 
 
 def test_the_pages_say_up_to_when_they_are_and_loudly_when_that_is_long_ago(viewer: Client) -> None:
@@ -209,12 +209,12 @@ def test_the_figures_go_out_as_files_that_run_nothing(viewer: Client) -> None:
     assert answer["Content-Disposition"] == 'attachment; filename="sending-data-2026-11-15-2026-11-21.csv"'
     rows = list(csv.DictReader(io.StringIO(b"".join(answer).decode("utf-8-sig"))))  # type: ignore[call-overload]
     assert len(rows) == 7
-    assert (rows[-1]["Day"], rows[-1]["Requests"], rows[-1]["Label"]) == ("2026-11-21", "1000", "'=label 3")
+    assert (rows[-1]["Day"], rows[-1]["Sends"], rows[-1]["Label"]) == ("2026-11-21", "1000", "'=label 3")
 
     answer = viewer.get(urls["xlsx"])
     sheet = load_workbook(io.BytesIO(answer.content)).worksheets[0]
     cells = list(sheet.iter_rows(values_only=True))
-    assert cells[0][:2] == ("Day", "Requests")
+    assert cells[0][:2] == ("Day", "Sends")
     assert cells[-1][:2] == ("2026-11-21", 1000)
     assert cells[-1][-1] == "'=label 3"
     assert viewer.get("/statistics/sending/figures.exe").status_code == 404

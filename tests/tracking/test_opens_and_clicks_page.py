@@ -28,7 +28,8 @@ def came(of: Message, link: str = "", agent: str = BROWSER, *, days: float = 0) 
 @pytest.fixture
 def hits(db: None) -> dict[str, Message]:
     ann = message("ann@gmail.com", sent_at=NOW - dt.timedelta(days=20))
-    bob = message("bob@outlook.com", sender="shop@shop.example.com", sent_at=NOW - dt.timedelta(days=3))
+    shop = {"sender": "shop@shop.example.com", "label": "spring", "task_id": 7}
+    bob = message("bob@outlook.com", sent_at=NOW - dt.timedelta(days=3), **shop)
     came(ann, agent=GMAIL_PROXY)
     came(ann, "https://shop.example/a?b=c", days=1)
     came(bob, "https://other.example/", agent="curl/8.4.0", days=2)
@@ -62,6 +63,12 @@ def test_each_hit_stands_there_newest_first(viewer: Client, hits: Any) -> None:
         ({"link": "https://shop.example/b"}, 0),
         ({"receiving_domain": "@Gmail.com"}, 2),
         ({"receiving_domain": "nowhere.example"}, 0),
+        ({"sender": "shop@shop.example.com"}, 1),
+        ({"type": "trigger"}, 3),
+        ({"type": "batch"}, 0),
+        ({"label": "spring"}, 1),
+        ({"label": "Spring"}, 0),
+        ({"task": "7"}, 1),
         ({"sent_from": f"{NOW - dt.timedelta(days=5):%Y-%m-%d}"}, 1),
         ({"sent_to": f"{NOW - dt.timedelta(days=5):%Y-%m-%d}"}, 2),
         ({"kind": "open", "automatic": "yes"}, 0),

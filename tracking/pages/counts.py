@@ -45,6 +45,12 @@ def of_few(events: QuerySet[Any], messages: QuerySet[Message]) -> QuerySet[Any] 
     return None if len(found) > MOST_MESSAGES else events.filter(message_id__in=found or [0])
 
 
+def of_messages(events: QuerySet[Any], messages: QuerySet[Message]) -> QuerySet[Any]:
+    """The events of these messages, however many they are."""
+    few = of_few(events, messages)
+    return events.filter(_of_one(messages)) if few is None else few
+
+
 class CountsFilter(FilterSet):
     """Of events, which know their message's domains."""
 
@@ -70,15 +76,14 @@ class CountsFilter(FilterSet):
         return queryset.filter(receiving_domain_id=found or 0)
 
     def by_api_user(self, queryset: QuerySet[Any], name: str, chosen: ApiUser) -> QuerySet[Any]:
-        few = of_few(queryset, Message.objects.filter(api_user_id=chosen.pk))
-        return queryset.filter(_of_message(api_user_id=chosen.pk)) if few is None else few
+        return of_messages(queryset, Message.objects.filter(api_user_id=chosen.pk))
 
 
 class BouncedFilter(CountsFilter):
     """Of entries, which know their receiving domain and whose mail it was."""
 
     def by_sender(self, queryset: QuerySet[Any], name: str, chosen: SenderDomain) -> QuerySet[Any]:
-        return queryset.filter(_of_message(sender_domain_id=chosen.pk))
+        return queryset.filter(_of_one(Message.objects.filter(sender_domain_id=chosen.pk)))
 
     def by_receiver(self, queryset: QuerySet[Any], name: str, text: str) -> QuerySet[Any]:
         return queryset.filter(domain=_domain(text))
@@ -91,8 +96,8 @@ def _domain(text: str) -> str:
     return text.lower().removeprefix("@")
 
 
-def _of_message(**fields: Any) -> Exists:
-    return Exists(Message.objects.filter(pk=OuterRef("message_id"), **fields))
+def _of_one(messages: QuerySet[Message]) -> Exists:
+    return Exists(messages.filter(pk=OuterRef("message_id")))
 
 
 @dataclass(frozen=True, slots=True)

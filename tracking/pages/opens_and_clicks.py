@@ -11,17 +11,19 @@ from django.utils.translation import gettext_lazy
 
 from console import ids
 from console.badges import Badge
-from console.filters import ChoiceFilter, DayFilter, TextFilter
+from console.filters import ChoiceFilter, ChoicesFilter, DayFilter, IdFilter, ModelFilter, TextFilter
 from console.lists import Button, Empty, ListPage
 from console.menu import Section
+from console.models import ApiUser
 from console.registry import register
 from console.tables import AddressColumn, CodeColumn, Column, StatusColumn, Table, TimeColumn
 from console.window import Window
-from delivery.models import Message
+from delivery.models import Message, Template
 from delivery.pages.email_status import url_of_message
+from delivery.pages.mail_filters import of_sender, of_template, of_types
 from tracking import automatic, counting
 from tracking.models import LINK_INDEXED, Event
-from tracking.pages.counts import Apart, CountsFilter, CountsPage, of_few
+from tracking.pages.counts import Apart, CountsFilter, CountsPage, of_few, of_messages
 
 KINDS = (Event.Kind.OPEN, Event.Kind.CLICK)
 
@@ -61,6 +63,16 @@ class HitFilter(CountsFilter):
     link = TextFilter(
         "link", gettext_lazy("Link"), placeholder="https://shop.example/", max_length=2000, method="by_link"
     )
+    # Of their messages, as email status asks for them.
+    sender = TextFilter(
+        "sender", gettext_lazy("Sender"), placeholder=gettext_lazy("whole address"), method="by_mail_sender"
+    )
+    type = ChoicesFilter("type", gettext_lazy("Email type"), choices=ApiUser.Type.choices, method="by_type")
+    label = TextFilter("label", gettext_lazy("Label"), max_length=64, method="by_label")
+    template = ModelFilter(
+        "template", gettext_lazy("Template"), queryset=Template.objects.order_by("name"), method="by_template"
+    )
+    task = IdFilter("task", gettext_lazy("Task"), method="by_task")
     sent_from = DayFilter("sent_at", gettext_lazy("Sent from"))
     sent_to = DayFilter("sent_at", gettext_lazy("Sent up to"), last=True)
 
@@ -70,6 +82,21 @@ class HitFilter(CountsFilter):
         )
         few = of_few(queryset, messages)
         return queryset.filter(message_id__in=messages.values("pk")) if few is None else few
+
+    def by_mail_sender(self, queryset: QuerySet[Event], name: str, text: str) -> QuerySet[Event]:
+        return of_messages(queryset, of_sender(Message.objects.all(), text))
+
+    def by_type(self, queryset: QuerySet[Event], name: str, types: list[str]) -> QuerySet[Event]:
+        return of_messages(queryset, of_types(Message.objects.all(), types)) if types else queryset
+
+    def by_label(self, queryset: QuerySet[Event], name: str, text: str) -> QuerySet[Event]:
+        return of_messages(queryset, Message.objects.filter(label=text))
+
+    def by_template(self, queryset: QuerySet[Event], name: str, template: Template) -> QuerySet[Event]:
+        return of_messages(queryset, of_template(Message.objects.all(), template))
+
+    def by_task(self, queryset: QuerySet[Event], name: str, task: int) -> QuerySet[Event]:
+        return of_messages(queryset, Message.objects.filter(task_id=task))
 
     def by_link(self, queryset: QuerySet[Event], name: str, text: str) -> QuerySet[Event]:
         # By the index event_link. Clicks alone have one.

@@ -14,10 +14,10 @@ from tracking.statistics.page import Period, StatisticsPage
 def charts(now: Period, before: Period) -> list[tuple[str, Chart, str]]:
     return [
         (
-            _("Requests and deliveries"),
+            _("Sends and deliveries"),
             Chart(
                 id="deliveries",
-                label=_("Requests and deliveries, and the deliveries of the period before"),
+                label=_("Sends and deliveries, and the deliveries of the period before"),
                 type="line",
                 labels=now.labels,
                 series=[
@@ -26,7 +26,7 @@ def charts(now: Period, before: Period) -> list[tuple[str, Chart, str]]:
                     Series(name=_("Deliveries before"), tone="calm", data=before.of("delivered"), dash=(2, 3)),
                 ],
             ),
-            _("Requests: recipients, without those in a control group and those of cancelled tasks."),
+            _("Sends: recipients requested, less control group and cancelled."),
         ),
         (
             _("Not delivered"),
@@ -53,7 +53,7 @@ register(
         route="statistics/sending/",
         title=gettext_lazy("Email sending data"),
         description=gettext_lazy(
-            "Delivery rate: deliveries of the requests that no list stopped. Paid: what costs a credit; mail to the "
+            "Delivery rate: deliveries of the sends that no list stopped. Paid: what costs a credit; mail to the "
             "simulator costs none."
         ),
         columns=("requested", "rejected", "paid", "invalid", "spam", "other", "delivered", "delivery_rate"),

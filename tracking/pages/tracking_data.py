@@ -89,6 +89,7 @@ register(
             "clicks",
             "click_rate",
             "unsubscriptions",
+            "unsubscription_rate",
             "complaints",
             "complaint_rate",
             "automatic_opens",
