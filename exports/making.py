@@ -131,36 +131,36 @@ def claim(export: Export) -> Export:
 
 def make(export: Export) -> None:
     """Make a claimed export, to whatever end."""
-    folder = Path(settings.EXPORTS_WORK_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{export.pk}-", dir=folder) as aside:
-        path = Path(aside) / f"export.{export.format}"
-        try:
+    try:
+        folder = Path(settings.EXPORTS_WORK_DIR)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{export.pk}-", dir=folder, ignore_cleanup_errors=True) as aside:
+            path = Path(aside) / f"export.{export.format}"
             # Until it lies in its place: a bucket may be slower than the database.
             with Progress(export, path) as progress:
                 _deliver(export, path, _write(export, path, progress))
-        except Stopped:
-            log.info("export_stopped", export=export.pk)
-        except Unable as error:
-            _fail(export, str(error))
-        except DatabaseError as error:
-            log.warning("export_interrupted", export=export.pk, error=str(error).strip())
-            if _is_temporary(error):
-                _put_back(export, _("The connection to the database was lost (%s).") % _said(error))
-            else:
-                _fail(export, _words(error))
-        except OSError as error:
-            log.warning("export_failed", export=export.pk, error=str(error))
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            _fail(
-                export,
-                _("There is no room left on the disk. Make room, then run it again.")
-                if full
-                else _("The file could not be written: %s.") % error,
-            )
-        except Exception:
-            log.exception("export_failed", export=export.pk)
-            _fail(export, _("Something went wrong that nobody foresaw; the log says what (export %s).") % export.pk)
+    except Stopped:
+        log.info("export_stopped", export=export.pk)
+    except Unable as error:
+        _fail(export, str(error))
+    except DatabaseError as error:
+        log.warning("export_interrupted", export=export.pk, error=str(error).strip())
+        if _is_temporary(error):
+            _put_back(export, _("The connection to the database was lost (%s).") % _said(error))
+        else:
+            _fail(export, _words(error))
+    except OSError as error:
+        log.warning("export_failed", export=export.pk, error=str(error))
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        _fail(
+            export,
+            _("There is no room left on the disk. Make room, then run it again.")
+            if full
+            else _("The file could not be written: %s.") % error,
+        )
+    except Exception:
+        log.exception("export_failed", export=export.pk)
+        _fail(export, _("Something went wrong that nobody foresaw; the log says what (export %s).") % export.pk)
 
 
 def _is_temporary(error: DatabaseError) -> bool:

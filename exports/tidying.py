@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
@@ -16,6 +17,8 @@ from django.db.models import Q
 from console.forgetting import Forgotten
 from exports import storage
 from exports.models import UNDER_WAY, Export, State
+
+log = structlog.get_logger()
 
 # Rows are deleted so long after their files, so that a link says that it has expired.
 FORGET_AFTER = dt.timedelta(days=30)
@@ -25,7 +28,12 @@ def tidy(*, now: dt.datetime) -> int:
     """Delete files whose time is over, files of no export, and rows that are long past; give the number of files."""
     gone = 0
     for export in Export.objects.filter(state=State.DONE, expires_at__lte=now)[:1000]:
-        storage.remove(export.file)
+        try:
+            storage.remove(export.file)
+        except OSError as error:
+            # The next run tries again; nobody gets it meanwhile, and the others go.
+            log.warning("export_not_removed", export=export.pk, error=str(error))
+            continue
         Export.objects.filter(pk=export.pk).update(state=State.EXPIRED, file="")
         gone += 1
     Export.objects.filter(requested_at__lt=now - FORGET_AFTER).exclude(state__in=[*UNDER_WAY, State.DONE]).delete()
@@ -49,8 +57,11 @@ def _sweep(now: dt.datetime) -> None:
 
 
 def forget(address: str) -> Iterator[Forgotten]:
-    """Nobody looks into finished files for a person: all of them go. So does what was asked for about this person,
-    whose address stands in its filters; who makes it just now stops."""
+    """Nobody looks into finished files for a person: all of them go, and what is being made is begun anew. So does what
+    was asked for about this person, whose address stands in its filters; who makes it just now stops."""
+    # First: from here on none becomes a finished one.
+    under_way = Export.objects.filter(state__in=UNDER_WAY).update(state=State.WAITING, claim=None, rows=0)
+    yield Forgotten("Exports under way", under_way, "(begun anew)")
     files = Export.objects.filter(state=State.DONE)
     for export in files:
         # On commit: a dry run deletes nothing.

@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, QuerySet, Value
-from django.db.models.functions import Replace
+from django.db.models import F, Func, Model, QuerySet, Value
+from django.db.models.functions import Left, Replace
+from django_q.models import Failure
 
 from console import ids
 from console.forgetting import CantForget, Forgotten, out_of_errors
-from delivery.models import CallbackEvent, GroupImport, Message, Recipient, RecipientGroup
+from delivery.models import Callback, CallbackEvent, GroupImport, Message, Recipient, RecipientGroup
+from delivery.models.flow import Flow, Standing
+from delivery.models.queue import QueuePause
 from delivery.models.status import OPEN
 from suppression.address import Address, parse
 from suppression.models import Change
@@ -48,11 +51,14 @@ def forget(text: str) -> Iterator[Forgotten]:
     yield Forgotten("Returned mail", _returned_mail(message_ids, address), "(deleted)")
     yield Forgotten("Callback events", _deleted(CallbackEvent.objects.filter(message_id__in=message_ids)), "(deleted)")
     yield Forgotten("Recipient groups", _leave_groups(address), "(row deleted)")
+    yield Forgotten("Pauses, queues and callbacks", _elsewhere(address, name), "(address taken out of what was said)")
     told = out_of_errors(GroupImport.objects.all(), address.canonical)
     yield Forgotten("Malformed rows of group imports", told, "(address taken out)")
     changes = Change.objects.filter(what__icontains=address.key)
     told = changes.update(what="(a forgotten address)")
     yield Forgotten("Changes of the suppression lists", told, "(address taken out)")
+    # How they ended may quote a row; nobody reads them but to mend a fault.
+    yield Forgotten("Failed jobs", _deleted(Failure.objects.all()), "(deleted)")
     messages.update(recipient=name, variables={}, to_field="")
 
 
@@ -102,13 +108,15 @@ def _to_fields(messages: QuerySet[Message], address: Address, name: str) -> int:
 
 
 def _attempts(message_ids: list[int], address: Address, name: str) -> int:
-    """What servers said, without the address; in messages, too, where the last of it stands. A subject that was filled
-    for one person goes as well."""
+    """What servers said, without the address; in messages, too, where the last of it stands. A subject and a sender's
+    name that may have been filled for one person go back to what their task says."""
     pattern = re.escape(address.canonical)
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE delivery_message SET last_reply = regexp_replace(last_reply, %s, %s, 'gi'), "
-            "subject = CASE WHEN task_id IS NULL THEN '' ELSE subject END WHERE id = ANY(%s)",
+            "UPDATE delivery_message m SET last_reply = regexp_replace(last_reply, %s, %s, 'gi'), "
+            "subject = coalesce((SELECT t.subject FROM delivery_task t WHERE t.id = m.task_id), ''), "
+            "sender_name = coalesce((SELECT t.sender_name FROM delivery_task t WHERE t.id = m.task_id), '') "
+            "WHERE id = ANY(%s)",
             [pattern, name, message_ids],
         )
         cursor.execute(
@@ -117,6 +125,24 @@ def _attempts(message_ids: list[int], address: Address, name: str) -> int:
             [pattern, name, pattern, name, message_ids],
         )
         return int(cursor.rowcount)
+
+
+def _elsewhere(address: Address, name: str) -> int:
+    """Where the words of a server, or of who takes our callbacks, stand beside no message."""
+    said: list[tuple[type[Model], str]] = [
+        (Flow, "reply"),
+        (Standing, "reply"),
+        (QueuePause, "said"),
+        (Callback, "last_problem"),
+    ]
+    changed = 0
+    for model, column in said:
+        found = model._default_manager.filter(**{f"{column}__icontains": address.canonical})
+        # Longer than what it stands for, it may not fit.
+        length = getattr(model._meta.get_field(column), "max_length", None)
+        swap = Func(F(column), Value(re.escape(address.canonical)), Value(name), Value("gi"), function="regexp_replace")
+        changed += found.update(**{column: Left(swap, length or 100)})
+    return changed
 
 
 def _events(message_ids: list[int]) -> int:

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html_join
 from django.utils.http import content_disposition_header
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
@@ -119,7 +119,6 @@ class ExportTable(Table):
         gettext_lazy("What"),
         accessor="pk",
         url=lambda export: _link(export),
-        sub=lambda export: export.filters,
     )
     status = StatusColumn(gettext_lazy("Status"), badge=export_badge, accessor="pk", width="cw-9")
     count = ProgressColumn(gettext_lazy("Rows"), progress=_progress, width="cw-9")
@@ -131,9 +130,11 @@ class ExportTable(Table):
     actions = ActionsColumn(_actions, width="cw-10")
 
     def render_what(self, record: Export, column: MainColumn) -> Any:
-        what = column.render(title_of(record), record, self)
-        # In full: it says what to do.
-        return format_html('{}<span class="ph-sub">{}</span>', what, record.problem) if record.problem else what
+        # In full: one tells two of a list by their filters, and the problem says what to do.
+        under = format_html_join(
+            "", '<span class="ph-sub">{}</span>', ([t] for t in (record.filters, record.problem) if t)
+        )
+        return column.render(title_of(record), record, self) + under
 
     def render_size(self, value: int) -> str:
         return filesizeformat(value) if value else "–"
@@ -198,9 +199,13 @@ def file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
         return _no_file(request, export, State.EXPIRED)
     if export.state != State.DONE:
         return _no_file(request, export, export.state)
-    if not storage.store().exists(export.file):
+    try:
+        found = storage.store().exists(export.file) and storage.store().open(export.file)
+    except OSError:  # deleted in between, or out of reach
+        found = None
+    if not found:
         return _no_file(request, export, "missing")
-    response = FileResponse(storage.store().open(export.file), content_type=_TYPES[Format(export.format)])
+    response = FileResponse(found, content_type=_TYPES[Format(export.format)])
     response["Content-Disposition"] = content_disposition_header(True, export.file_name)
     response["Content-Length"] = export.size
     response["Cache-Control"] = "private, no-store"

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 
-from exports import making, tidying
+from exports import making, storage, tidying
 from exports.models import Export, State
 from tests.exports.files import ask, made
 from tests.factories.sending import message
@@ -140,6 +140,17 @@ def test_after_seven_days_the_link_says_that_it_has_expired(operator: Client) ->
     answer = operator.get(f"/offline-data/{export.pk}/file/")
     assert answer.status_code == 410
     assert "has expired" in answer.content.decode()
+
+
+def test_a_file_that_goes_at_the_moment_it_is_asked_for_is_said_to_be_gone(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = made("messages")
+    storage.remove(export.file)
+    url = f"/offline-data/{export.pk}/file/"
+    assert "no longer there" in operator.get(url).content.decode()
+    monkeypatch.setattr(type(storage.store()), "exists", lambda *_: True)
+    assert "no longer there" in operator.get(url).content.decode()
 
 
 def test_a_failed_one_says_why_and_runs_again(operator: Client) -> None:

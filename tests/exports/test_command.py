@@ -59,6 +59,20 @@ def test_where_it_can_not_be_written_it_says_so(place: str, folder: Path) -> Non
     assert place != "/dev/full" or Path(place).is_char_device()
 
 
+def test_an_older_file_stays_until_the_new_one_is_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "out.csv").write_text("older")
+
+    def half(source: Any, file: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", half)
+    with pytest.raises(CommandError, match="No space left"):
+        export("messages", output=folder / "out.csv")
+    assert (folder / "out.csv").read_text() == "older"
+    assert files(folder) == ["out.csv"]
+
+
 def test_interrupted_it_leaves_nothing_for_a_worker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def ctrl_c(*_: Any) -> None:
         raise KeyboardInterrupt

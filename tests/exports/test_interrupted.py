@@ -80,6 +80,32 @@ def test_after_seven_days_the_file_goes_and_later_its_row(folder: Path) -> None:
     assert not Export.objects.exists()
 
 
+def test_one_that_can_not_be_deleted_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = made("messages"), made("messages")
+    real = storage.remove
+
+    def read_only(name: str) -> None:
+        if name == first.file:
+            raise PermissionError(name)
+        real(name)
+
+    monkeypatch.setattr(storage, "remove", read_only)
+    later = timezone.now() + dt.timedelta(days=8)
+    assert tidying.tidy(now=later) == 1
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.state, second.state) == (State.DONE, State.EXPIRED)
+    monkeypatch.setattr(storage, "remove", real)
+    assert tidying.tidy(now=later) == 1
+
+
+def test_where_nothing_can_be_written_aside_that_is_said(folder: Path) -> None:
+    (folder / "making").write_text("a file where the folder should be")
+    export = made("messages")
+    assert (export.state, export.tries) == (State.FAILED, 1)
+    assert "could not be written" in export.problem
+
+
 def test_a_file_of_no_export_is_deleted_when_it_is_no_longer_young(folder: Path) -> None:
     kept = folder / "done"
     kept.mkdir()

@@ -129,7 +129,7 @@ def test_three_losses_are_enough_and_the_last_is_told(folder: Path) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_is_killed_half_way_leaves_the_export_to_another(folder: Path) -> None:
-    many(10_000)
+    many(30_000)
     export = ask("messages", "xlsx")
     first = worker.begin(folder)
     until(lambda: any(path.stat().st_size > 50_000 for path in folder.rglob("*.xlsx")), "half a file", pause=0.01)

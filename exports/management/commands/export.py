@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from argparse import ArgumentParser
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,16 @@ class Command(BaseCommand):
         self.stdout.write(f"{export.rows} rows, {export.size} bytes: {target}")
 
     def _put(self, export: Export, target: Path) -> None:
+        """Beside its place, then renamed: whatever happens, a file of this name is whole, and an older one stays."""
+        whole = not target.exists() or target.is_file()  # and no device
+        aside = target.with_name(f".{target.name}.{export.pk}") if whole else target
         try:
-            with storage.store().open(export.file) as source, target.open("wb") as file:
+            with storage.store().open(export.file) as source, aside.open("wb") as file:
                 shutil.copyfileobj(source, file)
+            if whole:
+                aside.replace(target)
         except OSError as error:
-            if target.is_file():
-                target.unlink()
+            if whole:
+                with suppress(OSError):
+                    aside.unlink()
             raise CommandError(f"{target} could not be written: {error.strerror}.") from error
