@@ -18,6 +18,8 @@ from django.http import QueryDict
 from console.lists import EXACT_UP_TO, Listing, Total
 
 MAX_TOKEN = 1000
+# Of more rows than this, stepped over to reach a page by its number, only the keys are read.
+STEPPED_OVER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def leaf(listing: Listing, params: QueryDict, size: int) -> Leaf:
     if listing.total.exact:
         number = min(number, max(1, -(-listing.total.count // size)))
         if first is None:
-            first = list(listing.ordered()[(number - 1) * size : number * size])
+            first = _by_place(listing, (number - 1) * size, number * size)
         return _numbered(listing, first[:size], number, size)
     if turned is not None:
         rows, backwards = list(turned[0][: size + 1]), turned[1]
@@ -64,8 +66,19 @@ def leaf(listing: Listing, params: QueryDict, size: int) -> Leaf:
         number = 1
     number = min(number, max(1, EXACT_UP_TO // size))
     if first is None:
-        first = list(listing.ordered()[(number - 1) * size : number * size + 1])
+        first = _by_place(listing, (number - 1) * size, number * size + 1)
     return _turning(listing, keys, first[:size], number, size, more=len(first) > size)
+
+
+def _by_place(listing: Listing, begin: int, end: int) -> list[Any]:
+    """The rows from one place to another. PostgreSQL works out the columns of those that it steps over as well."""
+    rows = listing.ordered()
+    if begin <= STEPPED_OVER:
+        return list(rows[begin:end])
+    keys = list(rows.values_list("pk", flat=True)[begin:end])
+    found = {row.pk: row for row in listing.queryset.filter(pk__in=keys)}
+    # What has gone meanwhile is left out.
+    return [found[key] for key in keys if key in found]
 
 
 def _numbered(listing: Listing, rows: list[Any], number: int, size: int) -> Leaf:

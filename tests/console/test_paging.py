@@ -120,3 +120,16 @@ def test_the_rows_of_a_long_list_are_asked_for_once(viewer: Client, users: list[
         len([query for query in queries if 'FROM "console_apiuser"' in query["sql"] and "LIMIT 11" in query["sql"]])
         == 1
     )
+
+
+def test_far_pages_by_their_number_are_the_same_rows(
+    viewer: Client, users: list[ApiUser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "/demo/?size=10&sort=-quota&page=2"
+    near = names(viewer.get(url))
+    monkeypatch.setattr(paging, "STEPPED_OVER", 5)
+    with CaptureQueriesContext(connection) as queries:
+        assert names(viewer.get(url)) == near
+    stepping = [query["sql"] for query in queries if "OFFSET" in query["sql"]]
+    assert stepping
+    assert not any('"name"' in sql.partition("FROM")[0] for sql in stepping)
