@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, count, islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet._writer import WorksheetWriter
+from openpyxl.writer.excel import ExcelWriter
 
 # So many rows a sheet of the format holds, the head among them; and so many UTF-16 units a cell.
 SHEET_ROWS = 1_048_576
@@ -24,12 +27,13 @@ MIN_WIDTH = 14
 # Spreadsheets take a file without it for Latin-1.
 BOM = "\ufeff".encode()
 
-_EMPTY = re.compile(rb"(?<=<sheetData>)(?=</sheetData>)")
-_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
-# What XML has another way to write, and what it has no room for (XML 1.0, 2.2); and what spreadsheets would read as
-# a character's number (ECMA-376, 22.9.2.19).
-_SPECIAL = re.compile("[&<>\r]|_(?=x[0-9A-Fa-f]{4}_)|[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_WRITTEN = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;", "_": "_x005F_"}
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d\d?)?", re.ASCII)
+# What XML has no room for (XML 1.0, 2.2), and what spreadsheets would read as a character's number (ECMA-376,
+# 22.9.2.19).
+_NO_ROOM = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_LIKE_A_CHARACTER = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+# What openpyxl takes for a formula or a fault.
+_NO_PLAIN_TEXT = ("=", "#")
 
 Tell = Callable[[int], None]
 
@@ -56,77 +60,97 @@ def write_csv(path: Path, heads: Sequence[str], lines: Iterable[bytes | memoryvi
 def write_xlsx(
     path: Path, heads: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]], tell: Tell
 ) -> int:
-    """`kinds`: "number" where a cell's text is to be a number. Goes on on a further sheet where one is full.
-
-    All but the rows is openpyxl's: where each cell is an object, ten times as long is spent on them.
-    """
-    letters = _letters(heads)
-    top, tail = _EMPTY.split(_parts(heads, 1)[_sheet(1)])
-    written, rest = 0, iter(rows)
-    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
-        for sheets in count(1):
-            with (
-                archive.open(_sheet(sheets), "w", force_zip64=True) as packed,
-                io.BufferedWriter(packed, PACKED_BYTES) as file,
-            ):
-                file.write(top + _row(1, letters, heads, ["text"] * len(heads)))
-                for number, row in enumerate(islice(rest, SHEET_ROWS - 1), 2):
-                    file.write(_row(number, letters, row, kinds))
-                    written += 1
-                    if not written % TELL_ROWS:
-                        tell(written)
-                file.write(tail)
-            more = next(rest, None)
-            if more is None:
-                break
-            rest = chain([more], rest)
-        for name, part in _parts(heads, sheets).items():
-            if name not in archive.NameToInfo:
-                archive.writestr(name, part)
-    return written
-
-
-def _sheet(number: int) -> str:
-    return f"xl/worksheets/sheet{number}.xml"
-
-
-def _parts(heads: Sequence[str], sheets: int) -> dict[str, bytes]:
-    """All that a workbook with so many empty sheets consists of, by the names within it. The heads stay in sight."""
-    book, file = Workbook(write_only=True), io.BytesIO()
+    """`kinds`: "number" where a cell's text is to be a number. Goes on on a further sheet where one is full; the heads
+    of each stay in sight."""
+    book = Workbook(write_only=True)
     book.properties.creator = "Posthorn"
-    for number in range(1, sheets + 1):
-        sheet: Any = book.create_sheet(f"Sheet {number}")
-        sheet.freeze_panes = "A2"
-        for letter, head in zip(_letters(heads), heads, strict=True):
-            sheet.column_dimensions[letter].width = max(MIN_WIDTH, len(head) + 2)
-    book.save(file)
-    with ZipFile(file) as parts:
-        return {name: parts.read(name) for name in parts.namelist()}
+    sheet, count = _sheet(book, heads, path.parent), 0
+    try:
+        for row in rows:
+            if count and count % (SHEET_ROWS - 1) == 0:
+                sheet = _sheet(book, heads, path.parent)
+            sheet.append(list(_cells(sheet, row, kinds)))
+            count += 1
+            if not count % TELL_ROWS:
+                tell(count)
+        _pack(book, path, lambda: tell(count))
+    except BaseException:
+        _abandon(book)
+        raise
+    return count
 
 
-def _letters(heads: Sequence[str]) -> list[str]:
-    return [get_column_letter(number) for number in range(1, len(heads) + 1)]
+def _sheet(book: Workbook, heads: Sequence[str], folder: Path) -> Any:
+    number = len(book.sheetnames) + 1
+    sheet: Any = book.create_sheet(f"Sheet {number}")
+    sheet.freeze_panes = "A2"
+    for column, head in enumerate(heads, 1):
+        sheet.column_dimensions[get_column_letter(column)].width = max(MIN_WIDTH, len(head) + 2)
+    sheet._writer = _Aside(sheet, folder / f"sheet-{number}.xml")
+    sheet._writer.write_top()
+    sheet.append([_text(sheet, head) for head in heads])
+    return sheet
 
 
-def _row(number: int, letters: Sequence[str], cells: Sequence[str], kinds: Sequence[str]) -> bytes:
-    made = [f'<row r="{number}">']
-    for letter, text, kind in zip(letters, cells, kinds, strict=True):
+def _pack(book: Workbook, path: Path, tell: Callable[[], None]) -> None:
+    """As Workbook.save does, but asked all the while whether to go on: a full sheet takes half a minute."""
+    with _Archive(path, "w", ZIP_DEFLATED) as archive:
+        archive.tell = tell
+        ExcelWriter(book, archive).write_data()
+
+
+def _abandon(book: Any) -> None:
+    """A sheet that is not closed complains when it is collected."""
+    for sheet in book.worksheets:
+        with suppress(Exception):
+            sheet.close()
+        with suppress(OSError):  # a disk that is full
+            sheet._writer.file.close()
+
+
+class _Archive(ZipFile):
+    tell: Callable[[], None]
+
+    def write(self, filename: Any, arcname: Any = None, *args: Any, **kwargs: Any) -> None:
+        with open(filename.name, "rb") as sheet, self.open(arcname, "w", force_zip64=True) as packed:
+            while part := sheet.read(PACKED_BYTES):
+                packed.write(part)
+                self.tell()
+
+
+class _Aside(WorksheetWriter):
+    """Writes beside the workbook: openpyxl takes the system's folder, where a sheet stays that nobody finishes. Into
+    an open file: what goes wrong there comes up as it is; lxml, given a name, tells of a full disk in its own way."""
+
+    def __init__(self, sheet: Any, path: Path) -> None:
+        self.file = path.open("wb")
+        super().__init__(sheet, out=self.file)
+
+    def close(self) -> None:
+        super().close()
+        self.file.close()
+
+    def cleanup(self) -> None:
+        Path(self.file.name).unlink()
+
+
+def _cells(sheet: Any, row: Sequence[str], kinds: Sequence[str]) -> Iterator[Any]:
+    for text, kind in zip(row, kinds, strict=True):
         if not text:
-            continue
-        if kind == "number" and _NUMBER.fullmatch(text):
-            made.append(f'<c r="{letter}{number}"><v>{text}</v></c>')
+            yield None
+        elif kind == "number" and _NUMBER.fullmatch(text):
+            yield int(text) if text.lstrip("-").isdigit() else float(text)
         else:
-            made.append(f'<c r="{letter}{number}" t="inlineStr"><is><t xml:space="preserve">{_xml(text)}</t></is></c>')
-    made.append("</row>")
-    return "".join(made).encode()
+            yield _text(sheet, text)
 
 
-def _xml(text: str) -> str:
+def _text(sheet: Any, text: str) -> Any:
     if len(text) > CELL_LENGTH // 2:
         # What is beyond the first 65,536 characters counts as two.
         text = text.encode("utf-16-le", "replace")[: 2 * CELL_LENGTH].decode("utf-16-le", "ignore")
-    return _SPECIAL.sub(_as_xml, text)
-
-
-def _as_xml(found: re.Match[str]) -> str:
-    return _WRITTEN.get(found[0], "\ufffd")
+    text = _LIKE_A_CHARACTER.sub("_x005F_", _NO_ROOM.sub("\ufffd", text))
+    if not text.startswith(_NO_PLAIN_TEXT):
+        return text
+    cell = WriteOnlyCell(sheet, text)
+    cell.data_type = "s"
+    return cell

@@ -146,7 +146,9 @@ class AskForm(forms.Form):
         choices=Format.choices,
         widget=forms.RadioSelect,
         initial=Format.CSV,
-        help_text=gettext_lazy("CSV is made faster and read by anything; Excel holds a million rows a sheet."),
+        help_text=gettext_lazy(
+            "CSV is made many times faster and read by anything; a sheet of Excel ends at a million rows."
+        ),
     )
 
 

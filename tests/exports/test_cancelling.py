@@ -75,13 +75,14 @@ def test_a_cancelled_one_stops_between_two_rows(folder: Path, monkeypatch: pytes
     assert files(folder) == []
 
 
+@pytest.mark.parametrize("at", ["the first row", "packing"])
 def test_a_workbook_that_is_given_up_leaves_nothing_in_the_systems_folder_either(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    at: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aside = folder / "tmp"
     aside.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(aside))
-    monkeypatch.setattr(writers, "TELL_ROWS", 1)
+    monkeypatch.setattr(writers, "TELL_ROWS", 1 if at == "the first row" else 100)
     for name in ("ann", "bob"):
         message(f"{name}@example.org")
     export = making.claim(ask("messages", "xlsx"))
@@ -93,5 +94,5 @@ def test_a_workbook_that_is_given_up_leaves_nothing_in_the_systems_folder_either
 
     monkeypatch.setattr(making.Progress, "tell", cancelled)
     making.make(export)
-    assert told == [1]
+    assert told[0] == (1 if at == "the first row" else 2)
     assert files(folder) == []

@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_half_way_leaves_the_export_to_another(folder: P
     many(30_000)
     export = ask("messages", "xlsx")
     first = worker.begin(folder)
-    until(lambda: any(path.stat().st_size > 50_000 for path in folder.rglob("*.xlsx")), "half a file", pause=0.01)
+    until(lambda: any(path.stat().st_size > 50_000 for path in folder.rglob("*.xml")), "half a file", pause=0.01)
     first.kill()
     first.communicate()
     export.refresh_from_db()
