@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from console.files import workbooks
@@ -17,6 +18,9 @@ from console.files.encodings import BLOCK, ENCODING_NAMES, ENCODINGS, Unreadable
 # The line where the row begins, from 1, and its cells or what is wrong with it.
 SheetRow = tuple[int, list[str] | str]
 
+# Rows of nothing, beside one for each that says something: as many as Excel may leave below what was typed. Skipping
+# more would keep a thread busy for long.
+MAX_BLANK = 1_048_576
 SHOWN = 200  # characters of a malformed row that are kept to be shown
 ERRORS_KEPT = 10_000  # malformed rows that are listed; all are counted
 ERRORS_SHOWN = 100  # of them on a page
@@ -83,10 +87,20 @@ class Sheet:
         return ENCODING_NAMES.get(self.encoding, "")
 
     def __iter__(self) -> Iterator[SheetRow]:
+        blank = 0
         for row in self._rows:
             cells = row[1]
             if isinstance(cells, str) or any(cell and not cell.isspace() for cell in cells):
+                blank -= 1
                 yield row
+            else:
+                blank += 1
+                if blank > MAX_BLANK:
+                    raise UnreadableFile(
+                        "blank",
+                        _("More than %(most)s rows are empty. Delete them, and save the file again.")
+                        % {"most": number_format(MAX_BLANK, force_grouping=True)},
+                    )
 
 
 def empty_file() -> UnreadableFile:

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from console.files import workbooks
+from console.files import sheets, workbooks
 from delivery.services.recipient_files import RecipientFileError, read_recipients
 from tests.recipients.files import numbered, rows_of, workbook
 
@@ -27,6 +27,15 @@ def test_ten_thousand_rows_are_taken_and_one_more_is_refused_with_the_command_na
     message = refusal(numbered(10_001))
     assert "10,000" in message and "import_recipients" in message
     assert len(rows_of(numbered(10_001), limit=None)) == 10_001
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r", b",\n", b" \n"])
+def test_a_file_of_empty_rows_is_refused_before_it_keeps_anybody_busy(blank: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sheets, "MAX_BLANK", 100)
+    some = blank.join(numbered(300).splitlines(keepends=True))  # after each row
+    assert len(rows_of(some + blank * 100)) == 300
+    assert "100 rows are empty" in refusal(numbered(1) + blank * 103)
+    assert "100 rows are empty" in refusal(some + blank * 500)
 
 
 def test_rows_that_are_malformed_count_towards_the_limit():
