@@ -16,6 +16,10 @@ from django.utils.translation import gettext_lazy as _
 from console.files.encodings import ENCODING_NAMES
 from console.widgets import UploadInput
 
+# Said of a refused form. One that saves nothing has its own: `undone = _("Nothing was sent.")`; "" where nothing
+# is done.
+UNDONE = _("Nothing was saved.")
+
 
 def posted(request: HttpRequest) -> dict[str, Any]:
     """What a form is made with: `Form(**posted(request))`. Of a POST all that it holds, though it be nothing: a form

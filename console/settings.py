@@ -238,6 +238,8 @@ JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(VAR / "journal")))
 SIMULATOR = env.bool("SIMULATOR", default=EMBEDDED)
 SIMULATOR_DOMAIN = env.str("SIMULATOR_DOMAIN", default="simulator.test")
 SIMULATOR_DIR = VAR / "simulator"
+# No mail leaves this machine: names are looked up in the simulator's DNS, and what it does not know does not exist.
+SIMULATED_WORLD = False
 # Receiving domains or MX hosts (patterns, like *.example.com) to which mail goes encrypted, with a certificate that is
 # good for the MX host, or not at all.
 TLS_REQUIRED = [pattern.strip().lower() for pattern in env.list("TLS_REQUIRED", default=[])]
@@ -259,6 +261,7 @@ if EMBEDDED and SIMULATOR:
     # The simulator is the embedded default's whole outside world.
     SIMULATOR_DNS_PORT = env.int("SIMULATOR_DNS_PORT", default=PORT + 53)
     SIMULATOR_SMTP_PORT = env.int("SIMULATOR_SMTP_PORT", default=PORT + 25)
+    SIMULATED_WORLD = not DNS_SERVERS
     DNS_SERVERS = DNS_SERVERS or [f"127.0.0.1:{SIMULATOR_DNS_PORT}"]
     MX_PORT = env.int("MX_PORT", default=SIMULATOR_SMTP_PORT)
     SENDING_IPS = SENDING_IPS or ["127.0.0.1"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.badges import Tone
 from console.templatetags.posthorn import clock
+from delivery.engine.types import Phase
 from delivery.models import Attempt, HeldBy, Message, Reason, Status
 
 
@@ -21,6 +23,8 @@ class Reading:
     icon: str
     lead: str
     rest: str = ""
+    # Nobody was asked: the page says where mail can be sent to.
+    outside: bool = False
 
 
 _NOT_TRIED = {
@@ -97,6 +101,24 @@ _HELD = {
 
 def reading(message: Message, last: Attempt | None, due: dt.datetime | None) -> Reading | None:
     """None where nothing is the matter. `due`: when it is tried again."""
+    found = _reading(message, last, due)
+    if found is None or last is None or not _outside(message, last):
+        return found
+    domain = message.recipient.rpartition("@")[2]
+    lead = _("Not sent: no mail leaves this machine, and %s is not known to the simulator.") % domain
+    rest = _("The simulator is the whole outside world here, so the domain does not exist.")
+    if message.status == Status.SENDING:
+        rest = f"{rest} {found.rest}"
+    return replace(found, lead=lead, rest=rest, outside=True)
+
+
+def _outside(message: Message, last: Attempt) -> bool:
+    """Whether its domain does not exist for the simulator alone. Names below .test are the simulator's own."""
+    nowhere = last.phase == Phase.DNS and last.reason == Reason.NOT_EXIST
+    return settings.SIMULATED_WORLD and nowhere and not message.recipient.endswith(".test")
+
+
+def _reading(message: Message, last: Attempt | None, due: dt.datetime | None) -> Reading | None:
     reason = message.reason
     if message.status == Status.HELD:
         held_by = HeldBy(message.held_by or HeldBy.TASK_PAUSED)

@@ -209,7 +209,10 @@ def form_errors(*which: forms.BaseForm) -> dict[str, Any]:
         for text in bound.errors
     ]
     whole = [text for form in which if form.is_bound for text in form.non_field_errors()]
-    return {"items": items, "whole": whole, "count": len(items) + len(whole)}
+    from console.forms import UNDONE
+
+    undone = getattr(which[0], "undone", UNDONE)
+    return {"items": items, "whole": whole, "count": len(items) + len(whole), "undone": undone}
 
 
 @register.inclusion_tag("console/empty.html")
@@ -242,6 +245,18 @@ def control(bound: forms.BoundField) -> SafeString:
     from console.forms import dress
 
     return dress(bound)
+
+
+# Characters of a choice that half a phone's width has room for.
+_HALF_A_PHONE = 14
+
+
+@register.filter
+def roomy(bound: forms.BoundField) -> bool:
+    """Whether its choices want the whole width of a phone, as the names of other rows may."""
+    if isinstance(bound.field, forms.ModelChoiceField):
+        return True
+    return any(len(str(label)) > _HALF_A_PHONE for _value, label in getattr(bound.field, "choices", ()))
 
 
 @register.simple_tag

@@ -98,7 +98,7 @@ class FileFields(forms.Form):
 
 
 class ImportForm(FileFields):
-    pass
+    undone = gettext_lazy("Nothing was imported.")
 
 
 class NewGroupForm(GroupForm, FileFields):

@@ -34,12 +34,14 @@ def found(
     waits: service.Line,
     fresh: Freshness,
     domains: list[service.DomainWeek],
+    next_domain: int | None = None,
 ) -> list[Attention]:
-    """Everything that a person should look at, the worst first."""
+    """Everything that a person should look at, the worst first. `next_domain`: to verify it is the first step that the
+    page leads to."""
     all_of_it = [
         *_workers(look, fresh),
         *_stopped(look, account, waits),
-        *_domains(look),
+        *_domains(look, next_domain),
         *_complaints(look, domains),
         *_held(look, waits),
         *_paused_queues(look),
@@ -80,9 +82,11 @@ def _stopped(look: Look, account: Account, waits: service.Line) -> Iterator[Atte
         yield Attention("bad", _("All sending is stopped"), f"{since} {held}.", look.link("account"), _("Account"))
 
 
-def _domains(look: Look) -> Iterator[Attention]:
+def _domains(look: Look, next_domain: int | None) -> Iterator[Attention]:
     """Those that nothing can be sent from, and those whose level went down."""
     for domain in service.pending_domains():
+        if domain.pk == next_domain and not domain.problem:
+            continue
         title = _("%s lost its records") if domain.problem else _("%s is pending verification")
         text = domain.problem or _("Publish its DNS records, then verify it. Nothing can be sent from it before.")
         tone: Tone = "bad" if domain.problem else "warn"

@@ -33,6 +33,8 @@ from delivery.services.texts import LABEL_LENGTH
 
 
 class RegularForm(forms.Form):
+    undone = gettext_lazy("Nothing was sent.")
+
     subject = SubjectField()
     template = TemplateChoice(
         label=gettext_lazy("Template"),

@@ -41,6 +41,8 @@ LISTED = {"complaint": Entry.List.SPAM_REPORT, "unsubscription": Entry.List.UNSU
 
 
 class TryForm(forms.Form):
+    undone = gettext_lazy("Nothing was sent.")
+
     sender_address = AddressChoice(label=gettext_lazy("From"), queryset=SenderAddress.objects.none(), empty_label=None)
     template = TemplateChoice(label=gettext_lazy("Template"), queryset=Template.objects.none(), empty_label=None)
     to = forms.ChoiceField(choices=[(name, name) for name in (ALL, *LOCALS)])

@@ -76,6 +76,8 @@ TIMES = {"type", "starts", "every_days", "until", "window_opens", "window_closes
 
 
 class TaskForm(forms.Form):
+    undone = gettext_lazy("Nothing was sent.")
+
     subject = SubjectField()
     template = TemplateChoice(
         label=gettext_lazy("Template"), queryset=Template.objects.none(), empty_label=gettext_lazy("Choose a template")

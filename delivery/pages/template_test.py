@@ -32,6 +32,8 @@ class VerifiedAddresses(forms.ModelChoiceField):
 
 
 class TestForm(forms.Form):
+    undone = gettext_lazy("Nothing was sent.")
+
     sender_address = VerifiedAddresses(
         label=gettext_lazy("From"),
         queryset=VERIFIED,

@@ -43,6 +43,8 @@ MEANINGS = [
 
 
 class FileForm(forms.Form):
+    undone = gettext_lazy("Nothing was imported.")
+
     file = UploadField(
         label=gettext_lazy("File"),
         accept=ACCEPT,
@@ -100,6 +102,8 @@ def _encoding(upload: Upload) -> str:
 
 class ColumnsForm(forms.Form):
     """What each column is, which list each word means, and for whom it holds."""
+
+    undone = FileForm.undone
 
     header = forms.BooleanField(label=gettext_lazy("The first row names the columns"), required=False)
     kind = forms.ChoiceField(

@@ -36,6 +36,27 @@ def test_an_error_stands_beside_its_field_and_in_the_list_on_top() -> None:
     assert 'id="id_subject_helptext"' in text
 
 
+def test_what_was_left_undone_is_said_in_the_words_of_the_form() -> None:
+    class Sending(Form):
+        undone = "Nothing was sent."
+
+    class Asking(Form):
+        undone = ""
+
+    assert "Nothing was saved. One thing to put right:" in draw(Form({"subject": ""}))
+    assert "Nothing was sent. One thing to put right:" in draw(Sending({"subject": ""}))
+    assert "Nothing was" not in draw(Asking({"subject": ""}))
+
+
+@pytest.mark.parametrize(("words", "wide"), [("Last hour", False), ("Last 30 minutes", True)])
+def test_a_filter_whose_choices_do_not_fit_half_a_phone_has_its_whole_width(words: str, wide: bool) -> None:
+    class Filters(forms.Form):
+        over = forms.ChoiceField(choices=[("", "Any"), ("x", words)])
+
+    drawn = engines["django"].get_template("console/filter.html").render({"field": Filters()["over"]})
+    assert ('class="is-roomy"' in drawn) is wide
+
+
 def test_a_form_that_was_not_sent_has_no_errors() -> None:
     text = draw(Form())
     assert "is-invalid" not in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -170,3 +171,21 @@ def test_nothing_leads_or_loads_anywhere(html: str) -> None:
 
 def test_pictures_within_the_mail_stay() -> None:
     assert 'src="data:image/gif;base64,R0"' in neutralised('<img src="data:image/gif;base64,R0">')
+
+
+@pytest.mark.parametrize(
+    ("to", "whole_world", "explained"),
+    [("ann@gmail.com", True, True), ("ann@gmail.com", False, False), ("ann@nullmx.test", True, False)],
+)
+def test_it_says_that_no_mail_leaves_an_installation_whose_world_is_the_simulator(
+    to: str, whole_world: bool, explained: bool, viewer: Client, settings: Any
+) -> None:
+    settings.SIMULATED_WORLD = whole_world
+    made = message(to, status="sending", attempts=1)
+    attempt(
+        made, 1, outcome="deferred", reason="not_exist", phase="dns", code=0, reply="No such domain", conversation=[]
+    )
+    html = page(viewer, made)
+    assert ("gmail.com is not known to the simulator" in html) is explained
+    assert ('href="/simulator/"' in html.partition('id="story"')[2]) is explained
+    assert "It is tried again" in html

@@ -62,6 +62,14 @@ def test_a_step_that_was_begun_leads_to_where_it_is_gone_on_with(administrator: 
     assert link("Import a recipient group") == f"/groups/{group.pk}/import/"
 
 
+def test_a_domain_that_the_next_step_leads_to_stands_on_the_page_once(administrator: Client) -> None:
+    DomainFactory(name="other.example.com")
+    DomainFactory(name="new.example.com")
+    titles = [each.title for each in home(administrator)["attention"]]
+    assert "other.example.com is pending verification" in titles
+    assert not [title for title in titles if title.startswith("new.")]
+
+
 def test_a_viewer_is_offered_nothing_that_is_refused(viewer: Client) -> None:
     assert [step.title for step in home(viewer)["steps"] if "new" in step.link] == []
 

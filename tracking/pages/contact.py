@@ -75,6 +75,8 @@ class Stop:
 class AddressForm(forms.Form):
     """Asks whose page is wanted."""
 
+    undone = ""
+
     address = forms.CharField(
         label=gettext_lazy("Address"),
         max_length=400,
