@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from console.models import ApiUser
 from delivery.engine import claim, run
-from delivery.engine.settle import settle
-from delivery.models import Attempt, Message, PauseCause, SenderAddress, Status, Waiting
+from delivery.engine.settle import Settled, settle
+from delivery.models import Attempt, HeldBy, Message, PauseCause, SenderAddress, Status, Waiting
 from delivery.services import holding, tasks
 from delivery.services.regular import NewRegular, send_regular
 from delivery.services.requests import Request, Wanted, request_mail
@@ -87,7 +87,8 @@ def test_a_claim_that_ran_out_goes_to_another_and_whoever_comes_late_changes_not
     assert second.message_id == first.message_id
     assert second.token != first.token
 
-    assert settle([delivered(first)], now=timezone.now()) == 0
+    for late in (delivered(first), Settled(first, Status.SENDING), Settled(first, Status.HELD, held_by=HeldBy.ACCOUNT)):
+        assert settle([late], now=timezone.now()) == 0
     assert Message.objects.get().status == Status.SENDING
     assert not Attempt.objects.exists()
     assert tasks.counts_of([task.pk])[task.pk] == {"sending": 1}
@@ -98,10 +99,26 @@ def test_a_claim_that_ran_out_goes_to_another_and_whoever_comes_late_changes_not
 
 
 @pytest.mark.django_db
+def test_whoever_has_lost_a_claim_can_not_hold_on_to_it() -> None:
+    started(people("a", 2), AddressFactory())
+    lost, kept = claim_all()
+    Waiting.objects.filter(pk=lost.message_id).update(claim_token=lost.token + 1)
+    over = timezone.now() - SOON
+    Waiting.objects.update(claim_deadline=over)
+    lost.safe_until = kept.safe_until = 0.0
+    claim.extend([lost, kept])
+    deadlines = dict(Waiting.objects.values_list("message_id", "claim_deadline"))
+    assert deadlines[lost.message_id] == over
+    assert deadlines[kept.message_id] > timezone.now()
+    assert lost.safe_until == 0.0 < kept.safe_until
+
+
+@pytest.mark.django_db
 def test_a_claim_is_its_holders_until_deadline_and_grace_are_over() -> None:
     started(people("a", 1), AddressFactory())
     [one] = claim_all()
-    assert one.safe_until < time.monotonic() + claim.CLAIM_SECONDS
+    # Before the deadline the conversation must end, and be settled.
+    assert one.safe_until <= time.monotonic() + claim.CLAIM_SECONDS - claim.MARGIN_SECONDS
     Waiting.objects.update(claim_deadline=timezone.now() - dt.timedelta(seconds=claim.GRACE_SECONDS / 2))
     assert claim.wake(timezone.now()) == 0
     assert claim_all() == []
@@ -126,18 +143,19 @@ def test_what_was_claimed_and_never_handed_on_can_be_given_back_at_once() -> Non
 @pytest.mark.django_db
 def test_trigger_mail_overtakes_batch_mail() -> None:
     address = AddressFactory()
-    started(people("batch", 20), address)
+    task = started(people("batch", 20), address)
     send_regular(
         NewRegular(
             template=template(),
             subject="Code",
             sender_address=address,
-            recipients="success+now@simulator.test",
+            recipients="\n".join([*people("now", 3), "ann@other.sink.test"]),
             variables={"name": "Ann"},
         ),
         now=timezone.now(),
     )
-    assert next(one.recipient for one in claim_all(3)) == "success+now@simulator.test"
+    assert {one.task_id for one in claim_all(4)} == {None}
+    assert {one.task_id for one in claim_all(4)} == {task.pk}
 
 
 @pytest.mark.django_db
@@ -204,6 +222,24 @@ def test_held_mail_is_not_claimed() -> None:
     tasks.pause(task, cause=PauseCause.OPERATOR)
     holding.hold_task(task.pk)
     assert claim.groups_with_mail() == []
+
+
+@pytest.mark.django_db
+def test_groups_whose_mail_is_held_or_in_hand_are_passed_over() -> None:
+    started([f"ann@{domain}.sink.test" for domain in "abc"], AddressFactory())
+    first, held, last = claim.groups_with_mail()
+    Waiting.objects.filter(limit_group_id=held).update(state=Waiting.State.HELD)
+    assert claim.groups_with_mail() == [first, last]
+    assert not claim.mail_is_ready(but_for=[first, last])
+    assert claim.mail_is_ready(but_for=[first, held])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", [Status.CANCELLED, Status.HELD, Status.DELIVERED])
+def test_what_is_not_sending_is_never_handed_out(status: Status) -> None:
+    started(people("a", 1), AddressFactory())
+    Message.objects.update(status=status)
+    assert claim_all() == []
 
 
 @pytest.mark.django_db

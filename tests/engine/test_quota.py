@@ -178,6 +178,14 @@ def test_retries_count_once_and_go_on_while_the_quota_is_used_up(small: None) ->
     assert (day.attempted, day.delivered) == (5, 5)
 
 
+def test_what_was_not_tried_after_all_says_nothing_of_its_domain(small: None) -> None:
+    task = started(people(1), AddressFactory())
+    batch = claim_all()
+    assert quota.reserve(batch, now=MORNING) == {}
+    settle([Settled(one, Status.INVALID, reason="format_error") for one in batch], now=MORNING)
+    assert today(task, MORNING).invalid == 0
+
+
 def test_what_is_claimed_again_after_a_crash_is_not_counted_again(small: None) -> None:
     task = started(people(5), AddressFactory())
     assert going_on.over_quota(claim_all(), now=MORNING) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,6 +99,20 @@ def test_a_soft_bounce_shows_one_of_its_six_reasons(said: str, shown: str) -> No
 def test_what_was_never_reached_is_a_server_error_at_the_end_of_the_window() -> None:
     ended = decided(claimed(attempts=30, expires_at=NOW), by=SILENT)
     assert (ended.status, ended.reason) == (Status.INVALID, "server_error")
+
+
+@pytest.mark.parametrize(
+    ("by", "status", "reason"),
+    [
+        (exchange(554, "554 5.7.1 listed", Phase.RCPT), Status.SOFT_BOUNCE, "ip_or_domain"),
+        (SILENT, Status.INVALID, "server_error"),
+    ],
+)
+def test_an_answer_about_us_is_an_answer_at_the_end_of_the_window(by: Any, status: Status, reason: str) -> None:
+    listed = Verdict("refused", "ip_or_domain", "sender", "listed")
+    over = claimed(attempts=3, expires_at=NOW - HOUR)
+    ended = decide(over, by, listed, now=NOW, retry_hours=72, simulator=False, about_us=True)
+    assert (ended.status, ended.reason, ended.attempts) == (status, reason, 3)
 
 
 @given(
@@ -211,6 +226,27 @@ def test_a_batch_is_written_whole_each_message_as_it_ended() -> None:
     assert (tried.number, tried.outcome, tried.code, tried.phase) == (1, "deferred", 450, "rcpt")
     assert (tried.next_at, tried.reply, tried.rule) == (put_off.due, "450 4.2.0 later", "put_off")
     assert tried.conversation == [["greeting", "220 mx.example.org"], ["rcpt", "450 4.2.0 later"]]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "back", [{"status": Status.SENDING}, {"status": Status.HELD, "held_by": HeldBy.ACCOUNT}], ids=["given back", "held"]
+)
+def test_what_goes_back_untried_keeps_what_was_said_before(back: dict[str, Any]) -> None:
+    started(["a@example.org"], AddressFactory())
+    [one] = claim_all()
+    group, now = one.limit_group_id, timezone.now()
+    # As from the journal, which keeps no group.
+    settle([decided(replace(one, limit_group_id=0), now=now)], now=now)
+    Waiting.objects.update(state=Waiting.State.READY)
+    [again] = claim_all()
+    assert again.limit_group_id == group
+    settle([Settled(again, **back)], now=now)
+    message, waiting = Message.objects.get(), Waiting.objects.get()
+    assert (message.last_reply, message.attempts) == ("450 4.2.0 later", 1)
+    assert (message.sent_at, message.send_ip) == (Attempt.objects.get().at, "198.51.100.24")
+    assert (waiting.attempts, waiting.logged, waiting.answered) == (1, 1, True)
+    assert waiting.expires_at == now + 72 * HOUR
 
 
 @pytest.mark.django_db
