@@ -76,6 +76,13 @@ def test_garbage_is_read_as_nothing(text: str) -> None:
     assert readings(text) == [None] * 5
 
 
+def test_a_token_has_one_spelling() -> None:
+    token = next(one for one in map(TOKENS.open, range(1000)) if {"-", "_"} <= set(one))
+    assert TOKENS.read_open(token) is not None
+    for other in (token.replace("-", "+"), token.replace("_", "/"), f"{token}=", f" {token}"):
+        assert readings(other) == [None] * 5
+
+
 def test_a_token_is_not_good_for_another_purpose_when_its_kind_is_rewritten() -> None:
     # The first character carries the kind: 3 (open) and 4 (unsubscribe) have the same length and layout.
     token, other = TOKENS.open(7), TOKENS.unsubscribe(7)

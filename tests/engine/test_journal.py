@@ -30,6 +30,21 @@ def told(message_id: int) -> Settled:
     return delivered(claimed(message_id=message_id, token=1))
 
 
+def killed(writer: Journal) -> None:
+    """Its process is gone, and its locks with it."""
+    for _path, descriptor in writer._pages.values():
+        os.close(descriptor)
+    os.close(writer._claims)
+
+
+def orphaned(directory: Path) -> list[int]:
+    return [one.claimed.message_id for _path, entries in journal.orphans(directory) for one in entries]
+
+
+def abandoned(directory: Path) -> list[list[int]]:
+    return [tokens for _path, tokens in journal.abandoned_claims(directory)]
+
+
 def unheard(directory: Path, *alive: int) -> list[int]:
     return [one.claimed.message_id for entries in journal.unheard(directory, set(alive)) for one in entries]
 
@@ -67,6 +82,59 @@ def test_a_page_may_go_while_it_is_looked_at(writer: Journal, tmp_path: Path) ->
     assert unheard(tmp_path) == []
 
 
+def test_what_a_killed_engine_had_in_hand_is_given_back_once_what_it_was_told_is_settled(
+    writer: Journal, tmp_path: Path
+) -> None:
+    writer.claimed(12345)
+    writer.claimed(98765)
+    writer.append(told(1))
+    assert (orphaned(tmp_path), abandoned(tmp_path)) == ([], [])
+    killed(writer)
+    assert (orphaned(tmp_path), abandoned(tmp_path)) == ([1], [])
+    next(tmp_path.glob("*.journal")).unlink()
+    assert abandoned(tmp_path) == [[12345, 98765]]
+
+
+def test_of_a_write_that_the_kill_cut_short_nothing_is_believed(writer: Journal, tmp_path: Path) -> None:
+    writer.append(told(1))
+    writer.append(told(2))
+    killed(writer)
+    [page] = tmp_path.glob("*.journal")
+    os.truncate(page, page.stat().st_size - 1)
+    assert orphaned(tmp_path) == [1]
+
+
+def test_an_orderly_end_leaves_what_is_not_settled_to_the_next(writer: Journal, tmp_path: Path) -> None:
+    one, two = told(1), told(2)
+    writer.claimed(12345)
+    writer.append(one)
+    writer.append(two)
+    writer.done([one])
+    writer.close()
+    assert orphaned(tmp_path) == [1, 2]
+    next(tmp_path.glob("*.journal")).unlink()
+    assert abandoned(tmp_path) == [[12345]]
+
+
+def test_an_orderly_end_leaves_nothing_of_what_is_settled(writer: Journal, tmp_path: Path) -> None:
+    one = told(1)
+    writer.claimed(12345)
+    writer.append(one)
+    writer.done([one])
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_engine_has_settled_just_now_is_no_orphan(
+    writer: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.append(told(1))
+    killed(writer)
+    [page] = tmp_path.glob("*.journal")
+    monkeypatch.setattr("fcntl.flock", lambda _file, _how: page.unlink(missing_ok=True))
+    assert orphaned(tmp_path) == []
+
+
 def test_nothing_is_read_where_there_is_no_journal(tmp_path: Path) -> None:
     assert unheard(tmp_path / "nowhere") == []
     assert not journal.anything_left(tmp_path / "nowhere", set())
@@ -100,9 +168,10 @@ def test_a_claim_that_a_full_disk_cut_short_leaves_the_others_readable(tmp_path:
     with room(9), pytest.raises(OSError):
         writer.claimed(67890)
     writer.claimed(98765)
-    writer.close()
-    path = tmp_path / f"{WRITER}.claims"
-    assert not path.exists()
+    killed(writer)
+    next(tmp_path.glob("*.journal")).unlink()
+    [tokens] = abandoned(tmp_path)
+    assert {12345, 98765} <= set(tokens)
 
 
 def test_nothing_more_is_taken_in_hand_until_there_is_room_for_what_servers_say(tmp_path: Path) -> None:

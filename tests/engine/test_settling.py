@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from console.models import Account, ApiUser
 from delivery.engine import retry
 from delivery.engine.claim import Claimed
-from delivery.engine.settle import Settled, decide, settle
+from delivery.engine.settle import REPLY_SHOWN, Settled, decide, settle
 from delivery.engine.types import Phase, Verdict
 from delivery.models import Attempt, HeldBy, Message, ReceivingDomain, SenderAddress, Status, TaskStatus, Waiting
 from delivery.models.status import FINAL, FIRST, OPEN, TRANSITIONS, may_become, sources
@@ -57,6 +57,13 @@ def test_a_2xx_is_delivered_and_a_refusal_invalid_with_its_reason() -> None:
 def test_the_first_retries_come_after_5_15_and_30_minutes(attempts: int, wait: dt.timedelta) -> None:
     put_off = decided(claimed(attempts=attempts))
     assert (put_off.status, put_off.due) == (Status.SENDING, NOW + wait)
+
+
+def test_of_a_long_answer_as_much_is_kept_with_the_message_as_lists_show() -> None:
+    long = decided(claimed(), by=exchange(450, "450 " + "x" * 5000, Phase.RCPT))
+    assert long.last_reply == ("450 " + "x" * 5000)[:REPLY_SHOWN]
+    assert long.exchange is not None
+    assert len(long.exchange.reply.text) == 5004
 
 
 @given(attempts=st.integers(4, 200), seed=st.integers())

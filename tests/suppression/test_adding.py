@@ -85,6 +85,10 @@ def test_a_complaint_lasts_180_days_from_the_latest_and_counts_each_message_once
     assert (entry.api_user, entry.origin) == (None, user)
     assert (entry.created_at, entry.latest_at) == (NOW, later)
     assert entry.expires_at == later + dt.timedelta(days=180)
+    # One that comes late sets nothing back.
+    services.complain("ann@example.org", now=NOW, message_id=3)
+    entry.refresh_from_db()
+    assert (entry.latest_at, entry.expires_at) == (later, later + dt.timedelta(days=180))
 
 
 def test_an_unsubscription_never_ends_and_can_be_taken_back() -> None:
@@ -98,6 +102,16 @@ def test_an_unsubscription_never_ends_and_can_be_taken_back() -> None:
     assert services.take_back_unsubscription("ann@example.org", api_user_id=user.pk)
     assert not services.take_back_unsubscription("ann@example.org", api_user_id=user.pk)
     assert not Entry.objects.exists()
+
+
+def test_taking_back_an_unsubscription_takes_the_address_off_no_other_list() -> None:
+    user = ApiUser.console(ApiUser.Type.BATCH)
+    services.unsubscribe("ann@example.org", api_user_id=user.pk, now=NOW)
+    block = Entry.objects.create(
+        key="ann@example.org", list=Entry.List.BLOCK, api_user=user, created_at=NOW, latest_at=NOW
+    )
+    assert services.take_back_unsubscription("ann@example.org", api_user_id=user.pk)
+    assert list(Entry.objects.all()) == [block]
 
 
 @pytest.mark.django_db(transaction=True)
