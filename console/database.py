@@ -24,6 +24,8 @@ PGDATA = VAR / "postgres"
 DATABASE = "posthorn"
 # Crash recovery of a large history may take a while; then it is better to wait than to give up.
 START_SECONDS = 120
+# Until a machine has answered.
+CONNECT_SECONDS = 10
 
 CONFIGURATION = """\
 # Written by Posthorn at each start; put your own settings into postgresql.auto.conf (ALTER SYSTEM).
@@ -79,7 +81,9 @@ def configuration() -> dict[str, Any]:
         config = dict(env.db("DATABASE_URL"))
         if "postgresql" not in config["ENGINE"]:
             raise DatabaseUnavailable("DATABASE_URL must name a PostgreSQL database; Posthorn runs on no other.")
-    return {**config, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+    # A machine that does not answer at all would be waited for for two minutes, with whoever asked for a page.
+    options = {"connect_timeout": CONNECT_SECONDS, **config.get("OPTIONS", {})}
+    return {**config, "OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 
 
 def ensure_running() -> None:

@@ -7,6 +7,8 @@ one transaction, so that many clients cost hardly more than one.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 import ssl
 import time
@@ -35,7 +37,9 @@ STORE_AT_ONCE = 100
 STORE_SECONDS = 60.0
 # The hosts are read again after so long, and at once for one that is not among them, but not more often than that.
 HOSTS_SECONDS, HOSTS_LOOK_SECONDS = 30.0, 1.0
-STOP_SECONDS = 5.0
+# From being told to stop to the end. In its last second, or at once where nothing is being stored, the database must
+# let go of the thread.
+STOP_SECONDS, LET_GO_SECONDS = 5.0, 1.0
 
 
 class Listener:
@@ -54,6 +58,9 @@ class Listener:
         self._hosts: frozenset[str] | None = None
         self._hosts_at = 0.0
         self._pool = ThreadPoolExecutor(1, "feedback")
+        # The database was silent when it was time to end, and the thread waits for it.
+        self.held_up = False
+        self._storing = False
         self._waiting: asyncio.Queue[tuple[Sequence[Mail], asyncio.Future[bool]]] = asyncio.Queue()
         self._sessions: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -71,8 +78,8 @@ class Listener:
     async def stop(self) -> None:
         """No new clients; what is being stored is stored and answered."""
         self._server.close()
-        give_up = time.monotonic() + STOP_SECONDS
-        while not self._waiting.empty() and time.monotonic() < give_up:
+        give_up = time.monotonic() + STOP_SECONDS - LET_GO_SECONDS
+        while (self._storing or not self._waiting.empty()) and time.monotonic() < give_up:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.05)
         for task in (*self._sessions, *self._tasks):
@@ -81,9 +88,13 @@ class Listener:
         # Transports finish closing in the loop's next turns.
         for _turn in range(3):
             await asyncio.sleep(0)
-        # There, for the connection belongs to that thread.
-        await self._call(lambda: connection.close())
-        self._pool.shutdown()
+        try:
+            async with asyncio.timeout(LET_GO_SECONDS):
+                # There, for the connection belongs to that thread.
+                await self._call(lambda: connection.close())
+        except TimeoutError:
+            self.held_up = True
+        self._pool.shutdown(wait=not self.held_up, cancel_futures=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = Session(reader, writer, self)
@@ -156,6 +167,7 @@ class Listener:
             batch = [(mails, done) for mails, done in batch if not done.done()]
             if not batch:
                 continue
+            self._storing = True
             if await self._keep([mail for mails, _done in batch for mail in mails]):
                 answers = [True] * len(batch)
             else:
@@ -164,6 +176,7 @@ class Listener:
             for (_mails, done), kept in zip(batch, answers, strict=True):
                 if not done.done():
                     done.set_result(kept)
+            self._storing = False
 
     async def _keep(self, mails: Sequence[Mail]) -> bool:
         try:
@@ -204,3 +217,8 @@ async def serve(ready: Callable[[Listener], None] | None = None) -> None:
         ready(listener)
     await ended.wait()
     await listener.stop()
+    if listener.held_up:
+        # An end would wait for the thread. What it was to store was never said to be taken: it is brought again.
+        log.warning("database_silent", part=PART)
+        logging.shutdown()
+        os._exit(0)
