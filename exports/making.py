@@ -42,8 +42,17 @@ _TEMPORARY = ("08", "40", "53300", "57P01", "57P02", "57P03", "57P05")
 _DISK_FULL = "53100"
 
 
+# So many of one person wait or are made at a time: the disk is everybody's.
+MOST_AT_ONCE = 20
+
+
 class Unable(Exception):
     """It can't be made; the text says why."""
+
+
+def has_enough(by: int | None) -> bool:
+    """Whether this person has as many under way as one may."""
+    return Export.objects.filter(requested_by=by, state__in=UNDER_WAY).count() >= MOST_AT_ONCE
 
 
 def ask(listing: Listing, format: Format, *, by: int | None) -> Export:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +23,9 @@ from exports.models import Export, State
 from exports.pace import Pace
 
 LEASE = dt.timedelta(seconds=60)
+# An export stops before it takes the last of a disk: the database, or a journal, may lie on the same. Of a small one,
+# a twentieth is left.
+ROOM_BYTES, ROOM_SHARE = 500_000_000, 0.05
 TELL_SECONDS = 1.0
 CANCEL_SECONDS = 2.0
 
@@ -33,14 +39,19 @@ def mine(export: Export) -> QuerySet[Export]:
     return Export.objects.filter(pk=export.pk, state=State.RUNNING, claim=export.claim)
 
 
+def _is_full(folder: Path) -> bool:
+    disk = shutil.disk_usage(folder)
+    return disk.free < min(ROOM_BYTES, disk.total * ROOM_SHARE)
+
+
 class Progress:
     """Works in a thread with a connection of its own: the export's is busy with COPY."""
 
     def __init__(self, export: Export, path: Path) -> None:
         self._export, self._path = export, path
         self._rows, self._size = 0, 0
-        # It is no longer this worker's.
-        self.stopped = False
+        # It is no longer this worker's; what it writes leaves no room for others.
+        self.stopped = self.full = False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._reading: psycopg.Connection[Any] | None = None
@@ -56,11 +67,14 @@ class Progress:
         self._thread.join()
 
     def tell(self, rows: int) -> None:
-        """Rests where others need the machine. Raises Stopped when it was cancelled or taken over."""
+        """Rests where others need the machine. Raises Stopped when it was cancelled or taken over, OSError where the
+        disk is full but for what is left to others."""
         self._rows = rows
         self._pace.rest()
         if self.stopped:
             raise Stopped
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -85,6 +99,7 @@ class Progress:
             while not self._end.wait(TELL_SECONDS):
                 try:
                     with suppress(FileNotFoundError):  # not begun yet, or moved to its place
+                        self.full = _is_full(self._path.parent)
                         self._size = self._path.stat().st_size
                     until = timezone.now() + LEASE
                     held = mine(self._export).update(rows=self._rows, size=self._size, claimed_until=until)

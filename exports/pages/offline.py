@@ -170,6 +170,8 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
         messages.error(request, _("Mend the filters first: nothing was exported."))
         return redirect(listing.query())
     form = AskForm(**posted(request))
+    if request.method == "POST" and _has_enough(request):
+        return redirect("exports")
     if request.method == "POST" and form.is_valid():
         making.ask(listing, Format(form.cleaned_data["format"]), by=request.user.pk)
         jobs.ask()
@@ -190,6 +192,14 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
         "crumbs": [(str(page.title), listing.query())],
     }
     return render(request, "exports/ask.html", context, status=422 if form.is_bound else 200)
+
+
+def _has_enough(request: HttpRequest) -> bool:
+    enough = making.has_enough(request.user.pk)
+    if enough:
+        words = _("%s exports of yours are under way: cancel some, or wait until they are done. Nothing was added.")
+        messages.error(request, words % making.MOST_AT_ONCE)
+    return enough
 
 
 def file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
@@ -244,6 +254,8 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 def again(request: HttpRequest, pk: int) -> HttpResponse:
     export = get_object_or_404(Export.objects.exclude(state__in=UNDER_WAY), pk=pk)
     _list_named(request, export.page)
+    if _has_enough(request):
+        return back(request, "exports")
     making.again(export, by=request.user.pk)
     jobs.ask()
     messages.success(request, _("The export runs again, over what there is now."))

@@ -153,6 +153,16 @@ def test_a_file_that_goes_at_the_moment_it_is_asked_for_is_said_to_be_gone(
     assert "no longer there" in operator.get(url).content.decode()
 
 
+def test_one_person_does_not_fill_the_disk_with_what_waits(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "MOST_AT_ONCE", 2)
+    done = made("messages")
+    for _again in range(3):
+        answer = operator.post("/offline-data/new/messages/", {"format": "csv"}, follow=True)
+    assert "2 exports of yours are under way: cancel some" in answer.content.decode()
+    operator.post(f"/offline-data/{done.pk}/again/")
+    assert Export.objects.filter(state=State.WAITING).count() == 2
+
+
 def test_a_failed_one_says_why_and_runs_again(operator: Client) -> None:
     message("ann@example.org")
     export = made("messages")

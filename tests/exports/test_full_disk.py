@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from exports import writers
+from exports import progress, writers
 from exports.models import Export, State
 from tests.exports import worker
 from tests.exports.files import ask, files, made, many
+from tests.factories.sending import message
+from tests.installation import until
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +39,27 @@ def test_a_disk_that_fills_up_half_way_is_named_and_left_as_it_was(small_disk: P
     for export in Export.objects.all():
         assert (export.state, export.file, export.tries) == (State.FAILED, "", 1)
         assert export.problem == "There is no room left on the disk. Make room, then run it again."
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_last_of_a_disk_is_left_to_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database may lie on the same."""
+    for name in ("ann", "bob"):
+        message(f"{name}@example.org")
+    monkeypatch.setattr(progress, "ROOM_BYTES", 1 << 60)
+    monkeypatch.setattr(progress, "ROOM_SHARE", 2.0)
+    monkeypatch.setattr(progress, "TELL_SECONDS", 0.02)
+    monkeypatch.setattr(writers, "TELL_ROWS", 1)
+    real = progress.Progress.tell
+
+    def when_it_was_seen(self: progress.Progress, rows: int) -> None:
+        until(lambda: self.full, "somebody has looked")
+        real(self, rows)
+
+    monkeypatch.setattr(progress.Progress, "tell", when_it_was_seen)
+    export = made("messages")
+    assert (export.state, export.problem[:32]) == (State.FAILED, "There is no room left on the dis")
+    assert files(folder) == []
 
 
 def test_a_workbook_whose_rows_had_room_may_find_none_for_itself(tmp_path: Path) -> None:
