@@ -126,28 +126,86 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+WIDE: Any = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="session")
+def window(browser: Browser, live_server: Any) -> Iterator[BrowserContext]:
+    """The window that tests use in turn: to open one takes longer than most of them need it. Its first tab stays."""
+    window = browser.new_context(base_url=live_server.url, viewport=WIDE)
+    window.new_page()
+    yield window
+    window.close()
+
+
+def _tidied(window: BrowserContext, url: str) -> None:
+    """Nothing of what a test left is there any more."""
+    first, *others = window.pages
+    for tab in others:
+        tab.close()
+    first.goto("about:blank")
+    window.clear_cookies()
+    window.clear_permissions()
+    debugger = window.new_cdp_session(first)
+    debugger.send("Storage.clearDataForOrigin", {"origin": url, "storageTypes": "all"})
+    debugger.detach()
+
+
 @pytest.fixture
-def context(browser: Browser, live_server: Any) -> Iterator[BrowserContext]:
-    """A browser without cookies at 1280 × 900 whose relative URLs go to the live server."""
-    context = browser.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900})
-    yield context
-    context.close()
+def context(request: pytest.FixtureRequest, browser: Browser, live_server: Any) -> Iterator[BrowserContext]:
+    """A browser without cookies at 1280 × 900 whose relative URLs go to the live server. With
+    `@pytest.mark.own_window` it is nobody else's: what is changed in it can't be put back."""
+    if request.node.get_closest_marker("own_window"):
+        context = browser.new_context(base_url=live_server.url, viewport=WIDE)
+        yield context
+        context.close()
+    else:
+        context = request.getfixturevalue("window")
+        yield context
+        _tidied(context, live_server.url)
 
 
 class Faults(list[str]):
     """What went wrong in a page: errors of scripts, broken rules of the CSP, answers of 5xx."""
 
+    def watch(self, page: Page) -> dict[str, Callable[[Any], None]]:
+        """Gives the listeners that it has set."""
+        listeners: dict[str, Callable[[Any], None]] = {
+            "pageerror": lambda error: self.append(f"error: {error}"),
+            "console": lambda line: self.append(line.text) if "Content Security Policy" in line.text else None,
+            "response": lambda answer: self.append(f"{answer.status} {answer.url}") if answer.status >= 500 else None,
+        }
+        for event, listener in listeners.items():
+            page.on(event, listener)  # type: ignore[call-overload]
+        return listeners
+
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
     """A page of the browser. At the end of the test it must not have met an error or broken the CSP."""
-    page = context.new_page()
-    faults = Faults()
-    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-    page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
-    page.on("response", lambda answer: faults.append(f"{answer.status} {answer.url}") if answer.status >= 500 else None)
+    page, faults = context.new_page(), Faults()
+    faults.watch(page)
     yield page
     assert not faults
+
+
+@pytest.fixture
+def first_tab(context: BrowserContext) -> Iterator[Page]:
+    """As `page`, in the tab that stays: for many tests that do no more than look at a page, at sizes and in colours
+    that each sets itself."""
+    page, faults = context.pages[0], Faults()
+    listeners = faults.watch(page)
+    yield page
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+    assert not faults
+
+
+def _sign_in(context: BrowserContext, live_server: Any, client: Client) -> None:
+    from django.conf import settings
+
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+    context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
 
 
 @pytest.fixture
@@ -155,15 +213,19 @@ def signed_in(
     page: Page, context: BrowserContext, live_server: Any, person: Callable[[str], Any]
 ) -> Callable[..., Page]:
     """Signs a role in without the form: signed_in("operator") gives the page."""
-    from django.conf import settings
 
     def sign_in(role: str = "administrator") -> Page:
-        client = _client(person(role))
-        cookie = client.cookies[settings.SESSION_COOKIE_NAME]
-        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
+        _sign_in(context, live_server, _client(person(role)))
         return page
 
     return sign_in
+
+
+@pytest.fixture
+def as_administrator(first_tab: Page, context: BrowserContext, live_server: Any, administrator: Client) -> Page:
+    """The first tab, of the same session as the client `administrator`."""
+    _sign_in(context, live_server, administrator)
+    return first_tab
 
 
 AXE = Path(__file__).parent / "assets" / "axe.min.js"
@@ -176,7 +238,8 @@ def axe() -> Callable[[Page], list[str]]:
     def run(page: Page) -> list[str]:
         # Evaluated through the debugger, so that the page's own policy stays in force. Frames hold mail, which is
         # shown as it is, without scripts: axe would wait in vain for an answer from there.
-        page.evaluate(AXE.read_text())
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(AXE.read_text())
         found = page.evaluate(
             """async () => (await axe.run(document,
                  {iframes: false, runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}))

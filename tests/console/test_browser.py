@@ -36,7 +36,7 @@ def _address(page: registry.Page) -> str:
 def test_a_page_has_no_finding_and_breaks_no_rule(
     registered: registry.Page,
     administrator: Client,
-    signed_in: Callable[..., BrowserPage],
+    as_administrator: BrowserPage,
     axe: Callable[[BrowserPage], list[str]],
 ) -> None:
     if registered.name in samples.ROWS:
@@ -47,7 +47,7 @@ def test_a_page_has_no_finding_and_breaks_no_rule(
         return  # a mail, in which no script may look about
     if asked.status_code != 200 or not asked["Content-Type"].startswith("text/html") or b"<html" not in asked.content:
         return  # an image, a file, a part of a page, a way to somewhere else
-    page = signed_in("administrator")
+    page = as_administrator
     page.goto(url)
     findings = []
     for theme, width in LOOKS if SHOTS else LOOKS[::3]:

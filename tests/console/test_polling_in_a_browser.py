@@ -30,6 +30,7 @@ SETTLED = """() => {
 }"""
 
 
+@pytest.mark.own_window
 @pytest.mark.parametrize("url", ["/", "/queues/", "/tasks/", "/tasks/{task}/"])
 def test_nothing_is_asked_for_while_the_tab_is_hidden(url: str, signed_in: Callable[..., Page]) -> None:
     task = create_task(new_task())

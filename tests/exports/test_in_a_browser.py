@@ -90,6 +90,7 @@ def fetched(page: Page, to: Path) -> Path:
     return path
 
 
+@pytest.mark.own_window
 def test_what_the_page_shows_is_what_the_file_holds_until_it_expires(
     signed_in: Callable[..., Page],
     axe: Callable[[Page], list[str]],
