@@ -36,8 +36,14 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
     table.selectable = bool(actions) and bool(rows)
     nothing = _nothing(listing) if not rows else None
     first_step = page.empty and page.empty.button and _offered(request, page.empty.button)
+    blank = bool(nothing is not None and nothing["kind"] == "first" and first_step)
+    there = {page.empty.button.page} if blank and page.empty and page.empty.button else set()
+    buttons = [button for button in page.buttons if _offered(request, button) and button.page not in there]
+    create = page.create if page.create and _offered(request, page.create) and page.create.page not in there else None
+    loud = None if blank else create or next((button for button in buttons if button.primary), None)
     context = {
         "page": page,
+        "above": _above(request, page),
         "listing": listing,
         "form": listing.filterset.form,
         "fields": filter_fields(listing),
@@ -53,11 +59,13 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         "carried": _carried(listing),
         "bulk": [(action, reverse(f"{page.name}-{action.name}")) for action in actions],
         "nothing": nothing,
-        "create": page.create if page.create and _offered(request, page.create) else None,
-        "buttons": [button for button in page.buttons if _offered(request, button)],
+        "create": create,
+        "buttons": buttons,
         "first_step": first_step,
-        # The next step is the page's only loud button.
-        "blank": nothing is not None and nothing["kind"] == "first" and first_step,
+        # One loud button a page: the next step of an empty list, else what makes something, else the search.
+        "blank": blank,
+        "loud": loud,
+        "quiet_search": bool(blank or loud),
         "export_url": _export_url(request, listing),
         "live": page.refresh and request.GET.get("live") != "0",
         "here": shown.here,
@@ -81,6 +89,12 @@ def _keep_order(rows: list[Any], order: str) -> None:
 
 def _offered(request: HttpRequest, button: Button) -> bool:
     return bool(button.url()) and (not button.permission or request.user.has_perm(button.permission))
+
+
+def _above(request: HttpRequest, page: ListPage) -> registry.Page | None:
+    """The page that a list outside the menu hangs from: its way back."""
+    above = registry.pages().get(page.parent) if page.section is None else None
+    return above if above and above.allows(request.user) else None
 
 
 def filter_fields(listing: Listing) -> dict[str, Any]:

@@ -101,6 +101,7 @@ register(
                 page="suppression-import",
                 permission="suppression.add_upload",
                 icon="file-upload",
+                primary=False,
             ),
         ),
         actions=[

@@ -28,6 +28,8 @@ from suppression.pages.entries import EntryFilter, EntryTable, ForColumn, Reason
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise as StrPromise
 
+ADD_ADDRESSES = gettext_lazy("Add addresses")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
@@ -41,6 +43,7 @@ class Kind:
     description: StrPromise
     follows: StrPromise
     empty: Empty
+    add: StrPromise = ADD_ADDRESSES
     table: type[EntryTable] = EntryTable
     actions: tuple[Action, ...] = ()
 
@@ -109,11 +112,16 @@ def _row_actions(entry: Entry) -> list[RowAction]:
     return [RowAction(label, url, icon=icon, permission="suppression.change_entry", post=True)]
 
 
-class BouncedTable(EntryTable):
+class ReportTable(EntryTable):
+    """What a report says of itself is one word."""
+
+    reason = ReasonColumn(gettext_lazy("Reason"), empty_values=(), width="cw-9")
+
+
+class BouncedTable(ReportTable):
     """A bounce holds for all API users: whose mail it was can wait for a wide screen, the address can't."""
 
     api_user = ForColumn(gettext_lazy("API user"), accessor="pk", width="cw-7", wide=True, phone="m-hide")
-    reason = ReasonColumn(gettext_lazy("Reason"), empty_values=(), width="cw-9")
     actions = ActionsColumn(_row_actions)
 
 
@@ -127,6 +135,7 @@ SPAM_REPORTS = Kind(
         "Who reported our mail as spam gets none of any API user for 180 days after the latest report."
     ),
     follows=gettext_lazy("These people are mailed again. Whoever reports twice costs more reputation than they bring."),
+    table=ReportTable,
     empty=Empty(
         icon="shield-x",
         title=gettext_lazy("Nobody has reported spam"),
@@ -198,6 +207,7 @@ BLOCKS = Kind(
     noun=(gettext_lazy("block"), gettext_lazy("blocks")),
     description=gettext_lazy("Addresses and whole domains that you do not want to mail, for one API user or for all."),
     follows=gettext_lazy("These addresses and domains are mailed again."),
+    add=gettext_lazy("Add blocks"),
     empty=Empty(
         icon="ban",
         title=gettext_lazy("Nothing is blocked"),
@@ -226,7 +236,7 @@ def _page(kind: Kind) -> ListPage:
         default_sort="-latest",
         section=Section.RESPONSE,
         order=kind.order,
-        create=Button(label=gettext_lazy("Add"), page=kind.add_page, permission="suppression.add_entry"),
+        create=Button(label=kind.add, page=kind.add_page, permission="suppression.add_entry"),
         # Where what came back is counted: tracking has such a page of each list that mail feeds.
         buttons=[Button(label=gettext_lazy("Counts"), page=f"{kind.name}-counts", icon="chart-bar")],
         actions=[
