@@ -1,6 +1,9 @@
-"""What the search of the top bar finds: mail by an address's beginning, a message by its id, a task by its number."""
+"""What the search of the top bar finds: mail by an address's beginning, a message by its id, a task by its number; and
+what people have given a name, by any part of it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -9,11 +12,15 @@ from django.utils.translation import gettext as _
 
 from console.views import Hit, search_handler
 from console.window import MAX_DAYS, Window
-from delivery.models import Message, Task
+from delivery.models import Message, RecipientGroup, SenderDomain, Task, Template
 from delivery.pages.email_status import status_url
 from suppression.address import is_address
 
+_OF_A_KIND = 5
 _MESSAGE_ID_FROM = 10**15  # the first day of 2020 gave ids as long; no task's number is
+
+
+May = Callable[[str], bool]
 
 
 @search_handler
@@ -22,12 +29,32 @@ def find(text: str, request: HttpRequest) -> list[Hit]:
     if "@" in text:
         # A whole address has a page of its own (tracking/pages/contact.py).
         return _address(text) if may("delivery.view_message") and not is_address(text) else []
+    return _numbered(text, may) or _named(text, may)
+
+
+def _numbered(text: str, may: May) -> list[Hit]:
     if not (text.isascii() and text.isdecimal() and len(text) <= 19):
         return []
     number = int(text)
     if number >= _MESSAGE_ID_FROM:
         return _message(number) if may("delivery.view_message") else []
     return _task(number) if may("delivery.view_task") else []
+
+
+def _named(text: str, may: May) -> list[Hit]:
+    """Nothing of this is one row a recipient: these tables are short."""
+    kinds = (
+        (_("Sender domain"), "domain", "delivery.view_senderdomain", SenderDomain, "name", "name"),
+        (_("Email template"), "template", "delivery.view_template", Template, "name", "-pk"),
+        (_("Recipient group"), "group", "delivery.view_recipientgroup", RecipientGroup, "name", "-pk"),
+        (_("Task"), "task", "delivery.view_task", Task, "subject", "-pk"),
+    )
+    return [
+        Hit(kind, getattr(found, field), reverse(page, args=[found.pk]))
+        for kind, page, permission, model, field, order in kinds
+        if may(permission)
+        for found in model.objects.filter(**{f"{field}__icontains": text}).order_by(order)[:_OF_A_KIND]
+    ]
 
 
 def _address(text: str) -> list[Hit]:

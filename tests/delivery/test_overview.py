@@ -285,6 +285,14 @@ def test_a_task_number_leads_to_the_task(viewer: Client) -> None:
     assert found(viewer, str(task.pk)) == f"/tasks/{task.pk}/"
 
 
+def test_part_of_a_name_leads_to_what_is_called_so(viewer: Client) -> None:
+    group = GroupFactory(name="Harbour club, 2025")
+    assert found(viewer, "harbour CLUB") == f"/groups/{group.pk}/"
+    GroupFactory(name="Harbour crew")
+    answer = viewer.get("/search/", {"q": "harbour"}).content.decode()
+    assert answer.index("Harbour crew") < answer.index("Harbour club")
+
+
 @pytest.mark.parametrize("text", ["", "nothing", "999999", "9" * 18, "9" * 19, "9" * 300, "١٢٣", "\x00"])
 def test_what_is_not_there_is_said(text: str, viewer: Client) -> None:
     answer = viewer.get("/search/", {"q": text})
