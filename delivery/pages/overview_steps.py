@@ -52,14 +52,14 @@ def steps_of(look: Look, steps: service.Steps) -> list[Step]:
             _("Create an email template"),
             _("Typed or uploaded, HTML or plain text, with variables."),
             link("template-new") or link("templates"),
-            _("Create template"),
+            _("Create email template"),
         ),
         (
             steps.group,
             _("Import a recipient group"),
             _("A CSV file or workbook: the first column is the address, the others are variables."),
             (link("group-import", steps.nobody_in) if steps.nobody_in else link("group-new")) or link("groups"),
-            _("Import recipients") if steps.nobody_in else _("Create group"),
+            _("Import recipients") if steps.nobody_in else _("Create recipient group"),
         ),
         (
             steps.task,

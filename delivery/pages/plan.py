@@ -143,9 +143,9 @@ def group_limits() -> list[GroupLimits]:
     """What is asked of receivers: the default, the big providers, and what was changed in the console."""
     default, providers = shape.providers()
     changed = {group.name: group for group in LimitGroup.objects.exclude(**dict.fromkeys(shape.LIMITS))}
-    names = ["", *(f"provider:{provider.name}" for provider in providers)]
+    names = [f"provider:{provider.name}" for provider in providers]
     found = []
-    for name in [*names, *sorted(changed.keys() - set(names))]:
+    for name in [*names, *sorted(changed.keys() - {"", *names}), ""]:
         limits = shape.limits_of(name) if name else default
         if group := changed.get(name):
             limits = limits.but({name: getattr(group, name) for name in shape.LIMITS})
