@@ -57,6 +57,8 @@ def _sub(domain: Any) -> str:
         return str(_("Corporate mail: use a subdomain")) if domain.corporate_mail else ""
     if domain.problem:
         return str(domain.problem)
+    if domain.checked_at is None:
+        return str(_("DNS was not asked yet"))
     return ngettext(
         "%(n)s needed record does not match yet", "%(n)s needed records do not match yet", domain.to_publish
     ) % {"n": domain.to_publish}

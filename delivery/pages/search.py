@@ -44,16 +44,23 @@ def _numbered(text: str, may: May) -> list[Hit]:
 def _named(text: str, may: May) -> list[Hit]:
     """Nothing of this is one row a recipient: these tables are short."""
     kinds = (
-        (_("Sender domain"), "domain", "delivery.view_senderdomain", SenderDomain, "name", "name"),
-        (_("Email template"), "template", "delivery.view_template", Template, "name", "-pk"),
-        (_("Recipient group"), "group", "delivery.view_recipientgroup", RecipientGroup, "name", "-pk"),
-        (_("Task"), "task", "delivery.view_task", Task, "subject", "-pk"),
+        (_("Sender domain"), "domain", "delivery.view_senderdomain", SenderDomain.objects.all(), "name", "name"),
+        (
+            _("Email template"),
+            "template",
+            "delivery.view_template",
+            Template.objects.filter(deleted_at=None),
+            "name",
+            "-pk",
+        ),
+        (_("Recipient group"), "group", "delivery.view_recipientgroup", RecipientGroup.objects.all(), "name", "-pk"),
+        (_("Task"), "task", "delivery.view_task", Task.objects.all(), "subject", "-pk"),
     )
     return [
         Hit(kind, getattr(found, field), reverse(page, args=[found.pk]))
-        for kind, page, permission, model, field, order in kinds
+        for kind, page, permission, rows, field, order in kinds
         if may(permission)
-        for found in model.objects.filter(**{f"{field}__icontains": text}).order_by(order)[:_OF_A_KIND]
+        for found in rows.filter(**{f"{field}__icontains": text}).order_by(order)[:_OF_A_KIND]
     ]
 
 
