@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
+import importlib
 import re
 from pathlib import Path
 
@@ -148,5 +150,28 @@ def test_what_the_docs_point_at_is_there(path: Path) -> None:
         r"`((?:console|delivery|suppression|tracking|exports|tests|templates|static|docs|locale)/[\w./-]+)`", text
     )
     assert [name for name in files if not (ROOT / name).exists()] == []
-    commands = {path.stem for path in ROOT.glob("*/management/commands/[a-z]*.py")} | {"createsuperuser", "check"}
+    djangos = {"createsuperuser", "check", "makemigrations"}
+    commands = {path.stem for path in ROOT.glob("*/management/commands/[a-z]*.py")} | djangos
     assert set(re.findall(r"manage\.py ([a-z_]+)", text)) <= commands
+
+
+def test_what_the_guide_to_lists_shows_is_there() -> None:
+    """An orchard of its own is all that it takes for granted."""
+    text = (ROOT / "docs/how-to-add-a-list.md").read_text()
+    trees = [ast.parse(code) for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    shown = {
+        alias.asname or alias.name: getattr(importlib.import_module(node.module), alias.name)
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module and not is_in(node.module, "orchard")
+        for alias in node.names
+    }
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    for call in calls:
+        assert isinstance(call.func, ast.Name)
+        if dataclasses.is_dataclass(of := shown.get(call.func.id)):
+            fields = {field.name for field in dataclasses.fields(of)}
+            assert {keyword.arg for keyword in call.keywords} <= fields, call.func.id
+    assert {"ListPage", "Action", "Empty", "rows"} <= {
+        call.func.id for call in calls if isinstance(call.func, ast.Name)
+    }

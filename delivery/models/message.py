@@ -1,6 +1,6 @@
 """Messages, one row per recipient for ever, and the attempts to deliver them.
 
-Both are partitioned by the message's id, a month each (delivery/partitions.py). Foreign keys into and out of them
+Both are partitioned by the message's id, a month each (console/partitions.py). Foreign keys into and out of them
 have no database constraint: the rows outlive what they point at, and a check per row would halve the request rate.
 """
 

@@ -228,6 +228,11 @@ def test_what_is_surely_over_ten_thousand_is_not_counted_at_all(
     assert b'id="total"' not in page.content
 
 
+def test_rows_that_are_found_by_a_summary_of_pages_cost_more_than_the_planner_believes() -> None:
+    scan = {"Node Type": "Bitmap Heap Scan", "Plan Rows": 1000, "Plans": [{"Node Type": "Bitmap Index Scan"}]}
+    assert lists._by_pages({"Node Type": "Append", "Plans": [scan, scan, {"Node Type": "Seq Scan"}]}) == 2000
+
+
 def test_what_takes_too_long_stays_about(scattered: list[ApiUser], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists, "COUNT_SECONDS", 0.1)
     slow = ApiUser.objects.extra(where=["pg_sleep(5) IS NOT NULL"])
