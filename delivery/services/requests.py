@@ -142,48 +142,12 @@ def make_messages(request: Request, wanted: Sequence[Wanted], *, now: dt.datetim
         made.counts[status] += 1
         of = Of(message_id, request.api_user.pk, request.sender_domain.pk, domain.id, request.version_id, request.label)
         counted.moved(of, None, (status, reason), free=one.domain in free)
-        messages.append(
-            (
-                message_id,
-                request.api_user.pk,
-                request.task_id,
-                request.version_id,
-                request.sender_domain.pk,
-                domain.id,
-                one.address,
-                request.sender,
-                one.sender_name,
-                one.subject,
-                request.label,
-                request.to_field,
-                one.variables,
-                status,
-                reason,
-                held if status == Status.HELD else "",
-                0,
-                reply,
-                request.request_ip,
-            )
-        )
+        held_here = held if status == Status.HELD else ""
+        messages.append(_message_row(message_id, request, one, domain.id, (status, reason, reply), held_here))
         if goes:
             joined[queues[domain.id]] += 1
-            waiting.append(
-                (
-                    message_id,
-                    relay_group if relay_group and one.domain not in free else domain.limit_group_id,
-                    queues[domain.id],
-                    request.task_id,
-                    Waiting.State.HELD.value if held else Waiting.State.READY.value,
-                    held,
-                    request.priority,
-                    request.turn + place,
-                    0,
-                    0,
-                    now,
-                    False,
-                    credit,
-                )
-            )
+            group = relay_group if relay_group and one.domain not in free else domain.limit_group_id
+            waiting.append(_waiting_row(message_id, request, place, (group, queues[domain.id]), held, credit, now))
     with connection.cursor() as cursor:
         copy_in(cursor, _MESSAGE_COLUMNS, messages)
         copy_in(cursor, _WAITING_COLUMNS, waiting)
@@ -226,10 +190,55 @@ _MESSAGE_COLUMNS = (
     "delivery_message (id, api_user_id, task_id, version_id, sender_domain_id, receiving_domain_id, recipient, sender, "
     "sender_name, subject, label, to_field, variables, status, reason, held_by, attempts, last_reply, request_ip)"
 )
+
+
+def _message_row(
+    message_id: int, request: Request, one: Wanted, domain_id: int, fate: tuple[str, str, str], held_by: str
+) -> tuple[Any, ...]:
+    """The values of _MESSAGE_COLUMNS."""
+    status, reason, reply = fate
+    return (
+        message_id,
+        request.api_user.pk,
+        request.task_id,
+        request.version_id,
+        request.sender_domain.pk,
+        domain_id,
+        one.address,
+        request.sender,
+        one.sender_name,
+        one.subject,
+        request.label,
+        request.to_field,
+        one.variables,
+        status,
+        reason,
+        held_by,
+        0,
+        reply,
+        request.request_ip,
+    )
+
+
 _WAITING_COLUMNS = (
     "delivery_waiting (message_id, limit_group_id, queue_id, task_id, state, held_by, priority, turn, attempts, "
     "logged, due, answered, credit)"
 )
+
+
+def _waiting_row(
+    message_id: int,
+    request: Request,
+    place: int,
+    line: tuple[int, int],
+    held_by: str,
+    credit: bool | None,
+    now: dt.datetime,
+) -> tuple[Any, ...]:
+    """The values of _WAITING_COLUMNS. `line`: limit group and queue."""
+    state = Waiting.State.HELD.value if held_by else Waiting.State.READY.value
+    turn = request.turn + place
+    return (message_id, *line, request.task_id, state, held_by, request.priority, turn, 0, 0, now, False, credit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.http import QueryDict
 from django.test import Client
@@ -181,6 +183,34 @@ def test_who_may_not_act_sees_no_button_and_is_refused(viewer: Client, users: li
     assert answer.status_code == 403
     assert b"Your role doesn" in answer.content
     assert ApiUser.objects.count() == 45
+
+
+@pytest.fixture
+def who_may(django_user_model: Any) -> Callable[..., Client]:
+    """Signs somebody in who may this and nothing else: who_may("delete_apiuser")."""
+
+    def sign_in(*codenames: str) -> Client:
+        person = django_user_model.objects.create_user("somebody")
+        person.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+        client = Client()
+        client.force_login(person)
+        return client
+
+    return sign_in
+
+
+def test_who_may_delete_but_not_see_deletes_nothing(who_may: Callable[..., Client], users: list[ApiUser]) -> None:
+    client = who_may("delete_apiuser")
+    assert client.get("/demo/").status_code == 403
+    assert client.post("/demo/delete/", {"id": [users[0].pk]}).status_code == 403
+    assert ApiUser.objects.count() == 45
+
+
+def test_who_may_export_nothing_is_offered_nothing(
+    who_may: Callable[..., Client], viewer: Client, users: list[ApiUser]
+) -> None:
+    assert viewer.get("/demo/").context["export_url"]
+    assert who_may("view_apiuser").get("/demo/").context["export_url"] == ""
 
 
 def test_over_ten_thousand_the_total_is_an_estimate_and_says_so(viewer: Client, db: None) -> None:

@@ -49,6 +49,13 @@ def test_who_is_no_administrator_any_more_can_no_longer_enter(person: Callable[[
     assert not user.is_staff
 
 
+def test_the_first_administrator_may_enter_whatever_role_they_have(django_user_model: Any, db: None) -> None:
+    user = django_user_model.objects.create_superuser("first")
+    roles.give(user, "viewer")
+    user.refresh_from_db()
+    assert user.is_staff
+
+
 def test_an_administrator_makes_people_and_gives_them_a_role(administrator: Client, django_user_model: Any) -> None:
     secret = "a long new password"
     answer = administrator.post(

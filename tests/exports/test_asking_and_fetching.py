@@ -59,6 +59,11 @@ def test_a_file_is_for_those_who_may_see_the_list_and_are_signed_in(operator: Cl
     assert operator.get("/offline-data/new/api-users/").status_code == 403
 
 
+@pytest.mark.parametrize("name", ["exports", "nonsense"])
+def test_what_is_no_list_to_be_exported_is_not_found(administrator: Client, name: str) -> None:
+    assert administrator.get(f"/offline-data/new/{name}/").status_code == 404
+
+
 def test_who_may_only_see_may_take_along_what_there_is_to_see(viewer: Client) -> None:
     message("ann@example.org")
     assert "/offline-data/new/messages/" in viewer.get("/email-status/").content.decode()

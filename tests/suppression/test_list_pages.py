@@ -252,3 +252,9 @@ def test_a_viewer_sees_and_changes_nothing(viewer: Client, gone: list[str]) -> N
     assert "Delete" not in text
     assert "/blocks/add/" not in text
     assert viewer.get("/blocklist/changes/").status_code == 200
+
+
+def test_bounced_addresses_are_let_through_one_by_one_and_never_all_at_once(operator: Client, db: None) -> None:
+    chosen, *_others = [EntryFactory(list=Entry.List.BOUNCE) for _number in range(3)]
+    operator.post("/bounced/let-through/", {"all": "1", "count": "3", "id": [chosen.pk]})
+    assert list(Entry.objects.filter(intercepted=False)) == [chosen]
