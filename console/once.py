@@ -3,6 +3,7 @@
 It holds for every page of the registry, and neither forms nor views know of it: each form that is drawn holds a CSRF
 token that no other does (the secret under a fresh mask), so what comes with the same token and the same content is the
 same form. What acted is answered by leading on; where to is kept with the session, and a second time leads there, too.
+That it began is kept before it acts: where the server died over it, nobody knows, and a second time asks to look.
 A form that was changed, or whose page was loaded anew, acts as any other.
 """
 
@@ -23,23 +24,30 @@ from console import locks
 
 _KEPT = 20
 _NAME = "acted"
+# No address begins so.
+_BEGUN = "?"
 
 
 def once(request: HttpRequest, act: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """The answer of `act`, or where to its answer led the first time. A second press waits for the first."""
-    if request.method != "POST" or "csrfmiddlewaretoken" not in request.POST:
+    if request.method != "POST" or "csrfmiddlewaretoken" not in request.POST or not request.session.session_key:
         return act()
     form = _digest(request)
     if not _lock(form):
         messages.info(request, _("The form was sent a second time, and is still being worked on: look in a moment."))
-        return redirect("overview")
+        return redirect(settings.LOGIN_REDIRECT_URL)
     try:
         if (led_to := _acted(request).get(form)) is not None:
-            messages.info(request, _("The form was sent a second time: only the first counts."))
-            return HttpResponseRedirect(led_to)
-        response = act()
-        if leads_to := _leads_to(response):
-            _keep(request, form, leads_to)
+            return _again(request, led_to)
+        _keep(request, form, _BEGUN)
+        try:
+            response = act()
+        except OperationalError:  # the database went, perhaps after it had acted
+            raise
+        except Exception:
+            _keep(request, form, "")
+            raise
+        _keep(request, form, _leads_to(response))
         return response
     finally:
         _unlock(form)
@@ -48,6 +56,17 @@ def once(request: HttpRequest, act: Callable[[], HttpResponseBase]) -> HttpRespo
 def afterwards(response: HttpResponseBase, url: str) -> None:
     """Says that the view has acted though it does not redirect, and where to a second time shall lead."""
     response.acted_for = url  # type: ignore[attr-defined]
+
+
+def _again(request: HttpRequest, led_to: str) -> HttpResponseBase:
+    if led_to == _BEGUN:
+        messages.warning(
+            request,
+            _("The form was sent a second time, and the first was cut off: see whether it acted, and open it anew."),
+        )
+        return redirect(settings.LOGIN_REDIRECT_URL)
+    messages.info(request, _("The form was sent a second time: only the first counts."))
+    return HttpResponseRedirect(led_to)
 
 
 def _leads_to(response: HttpResponseBase) -> str:
@@ -95,7 +114,13 @@ def _acted(request: HttpRequest) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _keep(request: HttpRequest, form: str, url: str) -> None:
-    kept = {**_acted(request), form: url}
+def _keep(request: HttpRequest, form: str, leads_to: str) -> None:
+    """Empty: it did not act."""
+    if not request.session.session_key:  # it was a farewell
+        return
+    kept = _acted(request)
+    kept.pop(form, None)
+    if leads_to:
+        kept[form] = leads_to
     request.session[_NAME] = dict(list(kept.items())[-_KEPT:])
     request.session.save()

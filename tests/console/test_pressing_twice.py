@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, models
 from django.test import Client
 
+from console import locks
 from console.models import ApiUser
 from delivery.models import (
     Callback,
@@ -196,6 +197,40 @@ def test_what_was_refused_or_only_shown_may_be_sent_again(person: Callable[[str]
     assert [client.post("/groups/new/", data).status_code for _time in range(2)] == [422, 422]
 
 
+@pytest.mark.django_db
+def test_what_failed_may_be_sent_again(person: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of(person("operator"))
+    client.raise_request_exception = False
+    data = {"name": "Readers", "csrfmiddlewaretoken": token(client)}
+    with monkeypatch.context() as context:
+        context.setattr(RecipientGroup, "save", failing(RuntimeError("a fault of ours")))
+        assert client.post("/groups/new/", data).status_code == 500
+    client.post("/groups/new/", data)
+    assert RecipientGroup.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_where_nobody_knows_whether_it_acted_a_second_time_asks_to_look(
+    person: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_of(person("operator"))
+    client.raise_request_exception = False
+    data = {"name": "Readers", "csrfmiddlewaretoken": token(client)}
+    with monkeypatch.context() as context:
+        context.setattr(RecipientGroup, "save", failing(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            client.post("/groups/new/", data)
+    assert "see whether it acted" in client.post("/groups/new/", data, follow=True).content.decode()
+    assert not RecipientGroup.objects.exists()
+
+
+def failing(error: BaseException) -> Callable[..., None]:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise error
+
+    return fail
+
+
 @pytest.mark.django_db(transaction=True)
 def test_presses_at_the_same_moment_act_once(person: Callable[[str], Any]) -> None:
     client = client_of(person("operator"))
@@ -217,4 +252,34 @@ def test_presses_at_the_same_moment_act_once(person: Callable[[str], Any]) -> No
     for thread in presses:
         thread.join()
     assert answers == [302] * 4
+    assert RecipientGroup.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_presses_again_while_the_first_takes_long_is_told_to_look(
+    person: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "TIMEOUT", "50ms")
+    client = client_of(person("operator"))
+    given = "/groups/new/", {"name": "Readers"}
+    once_drawn, told = token(client), list[str]()
+    save = RecipientGroup.save
+
+    def pressed() -> None:
+        other = Client(enforce_csrf_checks=True)
+        other.cookies = client.cookies
+        try:
+            told.append(press(other, given, once_drawn).content.decode())
+        finally:
+            connection.close()
+
+    def saved(*args: Any, **kwargs: Any) -> None:
+        second = threading.Thread(target=pressed)
+        second.start()
+        second.join()
+        save(*args, **kwargs)
+
+    monkeypatch.setattr(RecipientGroup, "save", saved)
+    press(client, given, once_drawn)
+    assert "still being worked on" in told[0]
     assert RecipientGroup.objects.count() == 1
