@@ -12,8 +12,8 @@ from django_q.tasks import async_task
 from exports import making, tidying
 from exports.models import Export, State
 
-# Far above what the largest export takes, below q2's retry (settings): its worker is killed only after that.
-TIMEOUT_SECONDS = 3000
+# Above what the largest export takes on a busy machine. q2 asks once more after an hour (settings); it is held then.
+TIMEOUT_SECONDS = 10_800
 LOOK_SECONDS = 2.0
 MOST_QUEUED = 20
 _look_at = 0.0

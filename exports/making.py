@@ -25,6 +25,7 @@ from django.db.models import Q
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django_q.exceptions import TimeoutException
 
 from console.exporting import Content, content
 from console.lists import Listing, lists
@@ -152,6 +153,10 @@ def make(export: Export) -> None:
         log.info("export_stopped", export=export.pk)
     except Unable as error:
         _fail(export, str(error))
+    except TimeoutException:
+        # It would take as long the next time.
+        _fail(export, _("It took longer than an export may. Ask for fewer rows, or for CSV, which is made faster."))
+        raise
     except DatabaseError as error:
         log.warning("export_interrupted", export=export.pk, error=str(error).strip())
         if _is_temporary(error):

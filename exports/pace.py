@@ -20,7 +20,7 @@ WORK_SECONDS = 0.05
 CALM = 0.6
 # At most it rests so many times as long as it works.
 MOST_REST = 3.0
-# And in all so long: a file of an hour's work would never be made on a machine that is always busy (exports/jobs.py).
+# And in all so long, or a large file would never be made on a machine that is always busy (exports/jobs.py).
 MOST_RESTED_SECONDS = 900.0
 
 

@@ -6,11 +6,13 @@ import datetime as dt
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
+from django_q.exceptions import TimeoutException
 
 from console import heartbeat
 from console.models import Heartbeat
@@ -104,6 +106,22 @@ def test_where_nothing_can_be_written_aside_that_is_said(folder: Path) -> None:
     export = made("messages")
     assert (export.state, export.tries) == (State.FAILED, 1)
     assert "could not be written" in export.problem
+
+
+def test_one_that_takes_longer_than_its_worker_may_is_not_begun_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_long(*_: Any) -> None:
+        raise TimeoutException  # from within, by a signal
+
+    monkeypatch.setattr(making, "content", too_long)
+    export = making.claim(ask("messages"))
+    with pytest.raises(TimeoutException):
+        making.make(export)
+    export.refresh_from_db()
+    assert (export.state, export.tries) == (State.FAILED, 1)
+    assert "Ask for fewer rows" in export.problem
+    assert files(folder) == []
 
 
 def test_a_file_of_no_export_is_deleted_when_it_is_no_longer_young(folder: Path) -> None:
