@@ -56,15 +56,16 @@ def last_tries(locals_: Sequence[str], *, now: dt.datetime) -> dict[str, int]:
     """Local part → id of the last message that was sent to it here, of the last 30 days. One statement."""
     with connection.cursor() as cursor:
         cursor.execute(
-            # The operators of the index by recipient (text_pattern_ops); "." is what follows "-".
+            # The operators of the index by recipient (text_pattern_ops); "." is what follows "-". The greatest of the
+            # ids as they stand would be walked to, through all that came since.
             """
             SELECT l.local, m.id FROM unnest(%(locals)s::text[]) AS l(local)
-            JOIN LATERAL (
-                SELECT id FROM delivery_message
+            CROSS JOIN LATERAL (
+                SELECT max(id + 0) AS id FROM delivery_message
                 WHERE lower(recipient) ~>=~ (l.local || '+try-') AND lower(recipient) ~<~ (l.local || '+try.')
                   AND split_part(lower(recipient), '@', 2) = %(domain)s AND id >= %(since)s
-                ORDER BY id DESC LIMIT 1
-            ) m ON true
+            ) m
+            WHERE m.id IS NOT NULL
             """,
             {
                 "locals": list(locals_),

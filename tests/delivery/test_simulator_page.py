@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.models import ApiUser
 from delivery.models import Message, Status
-from delivery.services.simulator import TRY
+from delivery.services.simulator import TRY, last_tries
 from delivery.simulator.behaviour import BEHAVIOURS, MOODY
 from suppression.models import Entry
 from tests.factories.delivery import AddressFactory, DomainFactory
@@ -96,3 +98,17 @@ def test_the_page_looks_again_while_something_is_to_come(viewer: Client) -> None
     assert "hx-get" not in text_of(viewer).partition('id="tries"')[2][:200]
     message(f"complaint+{TRY}1@simulator.test")
     assert "hx-get" in text_of(viewer).partition('id="tries"')[2][:200]
+
+
+@pytest.mark.django_db
+def test_the_last_tries_are_found_by_the_recipient_however_much_mail_there_is() -> None:
+    with CaptureQueriesContext(connection) as queries:
+        last_tries(["success"], now=timezone.now())
+    with connection.cursor() as cursor:
+        # As where there is much: what can be had in order of the ids then looks cheap.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+        cursor.execute(f"EXPLAIN {queries[0]['sql']}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "lower(recipient) ~>=~" in plan.partition("Index Cond")[2], plan
+    assert "pkey" not in plan, plan
