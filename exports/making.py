@@ -30,7 +30,7 @@ from django_q.exceptions import TimeoutException
 from console.exporting import Content, content
 from console.lists import Listing, lists
 from console.models import Account
-from exports import storage, writers
+from exports import storage
 from exports.models import KEPT_DAYS, UNDER_WAY, Export, Format, State
 from exports.progress import LEASE, Progress, Stopped, mine
 
@@ -200,6 +200,9 @@ def _said(error: DatabaseError) -> str:
 
 
 def _write(export: Export, path: Path, progress: Progress) -> int:
+    # Not above: openpyxl would take a seventh of the start of every process, and one of them makes files.
+    from exports import writers
+
     made = content(listing_of(export))
     # Closed before anything else is asked of the connection: a COPY that was begun holds it. One statement, one
     # snapshot: what changes meanwhile is not in it half.
@@ -228,6 +231,8 @@ def listing_of(export: Export) -> Listing:
 
 
 def _lines(made: Content, progress: Progress) -> Generator[bytes | memoryview]:
+    from exports import writers
+
     if made.query is None:
         yield from map(writers.csv_line, _rows(made, progress))
         return
