@@ -102,6 +102,14 @@ def test_others_exports_may_be_fetched_but_only_operators_cancel_them(
     assert late.state == State.CANCELLED
 
 
+def test_what_is_done_stays_done_whoever_cancels_it(operator: Client) -> None:
+    done = made("api-users")
+    said = operator.post(f"/offline-data/{done.pk}/cancel/", follow=True).content.decode()
+    assert "It had ended already" in said
+    done.refresh_from_db()
+    assert (done.state, operator.get(f"/offline-data/{done.pk}/file/").status_code) == (State.DONE, 200)
+
+
 def test_what_was_exported_of_a_list_that_one_may_not_see_is_not_even_named(
     viewer: Client, administrator: Client, person: Callable[[str], Any]
 ) -> None:
