@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from console import lists
 from console.models import ApiUser
+from console.window import Window
 from tests.console.demo import DEMO
 
 pytestmark = pytest.mark.urls("tests.console.demo")
@@ -110,6 +111,15 @@ def test_thirty_days_are_shown_and_thirty_one_refused_with_their_number(viewer: 
     answer = viewer.get("/demo/?from=2026-01-01&to=2026-01-31")
     assert not answer.context["listing"].valid
     assert b"31 days. Choose at most 30 consecutive days." in answer.content
+
+
+def test_a_period_begins_with_its_first_moment_and_ends_before_the_next(viewer: Client, users: list[ApiUser]) -> None:
+    window = Window.days(1, dt.UTC, timezone.now())  # type: ignore[arg-type]
+    moment = dt.timedelta(microseconds=1)
+    for user, at in zip(users, (window.start - moment, window.start, window.end - moment, window.end), strict=False):
+        ApiUser.objects.filter(pk=user.pk).update(created_at=at)
+    found = window.limit(ApiUser.objects.filter(pk__in=[user.pk for user in users[:4]]), "created_at")
+    assert set(found) == {users[1], users[2]}
 
 
 def test_htmx_gets_only_the_part_that_changes(viewer: Client, users: list[ApiUser]) -> None:

@@ -163,6 +163,8 @@ def test_a_first_open_counts_for_the_warm_up_of_the_day_on_which_it_came(db: Non
     assert day is not None
     client.get(sent.open)
     client.get(sent.open)
+    # The simulator is nobody whose opens say anything.
+    client.get(send(to="success@simulator.test").open)
     day.refresh_from_db()
     assert day.opens == 1
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import DataError, OperationalError
 
+from console import ids
 from tests.installation import until
 from tests.tracking.mail import send
 from tracking import hits, recording
@@ -151,11 +152,17 @@ def test_a_batch_that_failed_after_it_was_written_is_not_written_twice() -> None
             failed.append(len(batch))
             raise OperationalError("the connection was lost with the answer to COMMIT")
 
-    from console import ids
-
     line = Queue(write, seconds=0.05)
     for id in ids.new_ids(30):
         line.add(Hit(id, message.pk, "open"))
     line.close(30)
     assert failed
     assert Event.objects.count() == 30
+
+
+def test_what_was_written_before_is_passed_over_and_the_rest_of_the_batch_written(db: None) -> None:
+    message = send().message
+    first, second, third = (Hit(id, message.pk, "open") for id in ids.new_ids(3))
+    recording.write([first, second])
+    recording.write([first, second, third])
+    assert set(Event.objects.values_list("pk", flat=True)) == {first.id, second.id, third.id}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.db.models import Sum
 from django.test import Client
 from django.utils import timezone
 
-from delivery.models import Status
+from delivery.models import Delta, Status
 from suppression import services as suppression
 from suppression.models import Entry
 from tests.tracking.mail import Sent, send
@@ -77,6 +78,8 @@ def test_afterwards_the_link_in_the_mail_unsubscribes_again(db: None, client: Cl
     client.post(sent.unsubscribe)
     assert lists() == ["unsubscription"]
     assert Event.objects.filter(kind="unsubscribe").count() == 2
+    # Counted once: the mail has lost one reader.
+    assert Delta.objects.aggregate(sum=Sum("unsubscriptions"))["sum"] == 1
 
 
 def test_what_was_reported_with_it_is_taken_back_too(db: None, client: Client) -> None:
