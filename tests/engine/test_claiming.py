@@ -225,6 +225,21 @@ def test_held_mail_is_not_claimed() -> None:
 
 
 @pytest.mark.django_db
+def test_back_from_a_hold_mail_that_was_put_off_still_waits_for_its_time() -> None:
+    task = started(people("a", 2), AddressFactory())
+    put_off = Waiting.objects.order_by("message_id")[0]
+    later = timezone.now() + dt.timedelta(hours=1)
+    Waiting.objects.filter(pk=put_off.pk).update(state=Waiting.State.LATER, due=later)
+    tasks.pause(task, cause=PauseCause.OPERATOR)
+    assert holding.hold_task(task.pk) == 2
+    tasks.resume(task)
+    holding.release_task(task.pk)
+    assert set(Message.objects.values_list("status", flat=True)) == {Status.SENDING}
+    assert [one.message_id for one in claim_all()] == [Waiting.objects.exclude(pk=put_off.pk).get().pk]
+    assert Waiting.objects.filter(state=Waiting.State.LATER, due=later).count() == 1
+
+
+@pytest.mark.django_db
 def test_groups_whose_mail_is_held_or_in_hand_are_passed_over() -> None:
     started([f"ann@{domain}.sink.test" for domain in "abc"], AddressFactory())
     first, held, last = claim.groups_with_mail()

@@ -178,6 +178,16 @@ def test_retries_count_once_and_go_on_while_the_quota_is_used_up(small: None) ->
     assert (day.attempted, day.delivered) == (5, 5)
 
 
+def test_a_retry_on_the_next_day_counts_for_the_day_of_the_first_attempt(small: None) -> None:
+    task = started(people(3), AddressFactory())
+    assert work(MORNING, lambda one: put_off(one, MORNING)) == {"sending": 3}
+    Waiting.objects.update(state=Waiting.State.READY)
+    quota.open_days(now=MORNING + DAY)
+    assert work(MORNING + DAY) == {"delivered": 3}
+    found = [(day.attempted, day.delivered) for day in (today(task, MORNING), today(task, MORNING + DAY))]
+    assert found == [(3, 3), (0, 0)]
+
+
 def test_what_was_not_tried_after_all_says_nothing_of_its_domain(small: None) -> None:
     task = started(people(1), AddressFactory())
     batch = claim_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.feedback.filed import came, events, fate, processed
 from tests.feedback.mails import auto_reply, bounce_host, complaint, report, return_path, way_out
 from tracking.feedback import act, process
 from tracking.feedback.act import Outcome
+from tracking.feedback.reading import sns
 from tracking.models import Event, FeedbackMail
 
 pytestmark = pytest.mark.django_db
@@ -198,8 +200,17 @@ def test_a_complaint_with_a_redacted_recipient_finds_its_message() -> None:
 
 def test_a_report_that_it_is_no_spam_lists_nobody() -> None:
     sent = message()
-    processed(complaint(sent, "not-spam"), f"fbl@{bounce_host(sent)}")
+    row = processed(complaint(sent, "not-spam"), f"fbl@{bounce_host(sent)}")
+    assert (row.message_id, row.outcome) == (sent.pk, Outcome.NOTHING)
     assert not Entry.objects.exists()
+
+
+@pytest.mark.parametrize(("told", "kind"), [("abuse", "complaint"), ("not-spam", "other"), (None, "complaint")])
+def test_what_ses_tells_of_no_spam_is_no_complaint_either(told: str | None, kind: str) -> None:
+    about = {"complainedRecipients": [{"emailAddress": "ann@example.org"}], "complaintFeedbackType": told}
+    found = sns.read(json.dumps({"notificationType": "Complaint", "complaint": about}))
+    assert found is not None
+    assert (found[0], [one.recipient for one in found[1]]) == (kind, ["ann@example.org"])
 
 
 def test_a_mail_to_the_way_out_unsubscribes() -> None:

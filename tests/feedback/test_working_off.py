@@ -8,7 +8,7 @@ from typing import Any
 
 import hypothesis
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
@@ -55,6 +55,42 @@ def test_a_mail_that_killed_its_reader_is_taken_alone_the_next_time() -> None:
     # The worker is gone now, with all three in hand.
     later = now + process.LEASE + dt.timedelta(seconds=1)
     assert [len(process.claim(now=later)) for _time in range(4)] == [1, 1, 1, 0]
+
+
+def again_and_again() -> None:
+    """As often as would have it filed as failed, and more."""
+    for _time in range(process.TRIES + 2):
+        FeedbackMail.objects.update(due=timezone.now())
+        process.process()
+
+
+def test_a_mail_that_waits_for_its_message_to_end_does_not_wear_out() -> None:
+    sent = message(status=Status.SENDING)
+    row = came(report(sent), return_path(sent))
+    again_and_again()
+    row.refresh_from_db()
+    assert (row.state, row.tries) == (FeedbackMail.State.WAITING, 0)
+    Message.objects.update(status=Status.DELIVERED)
+    again_and_again()
+    assert fate(sent)[0] == "soft_bounce"
+
+
+def test_a_database_that_goes_away_costs_a_mail_no_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any, **__: Any) -> Any:
+        raise OperationalError("the server closed the connection")
+
+    sent = message()
+    row = came(report(sent), return_path(sent))
+    with monkeypatch.context() as patch:
+        patch.setattr(act, "together", gone)
+        for _time in range(process.TRIES + 2):
+            FeedbackMail.objects.update(due=timezone.now())
+            with pytest.raises(OperationalError):
+                process.process()
+    row.refresh_from_db()
+    assert (row.state, row.tries) == (FeedbackMail.State.WAITING, 0)
+    again_and_again()
+    assert fate(sent)[0] == "soft_bounce"
 
 
 NASTY = {

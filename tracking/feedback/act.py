@@ -25,7 +25,6 @@ PATIENCE = dt.timedelta(days=6)
 SHORTEST, LONGEST = dt.timedelta(seconds=1), dt.timedelta(minutes=15)
 # Of what a report says, kept with the event.
 FACTS, FACT_LENGTH = 12, 300
-NOT_SPAM = "not-spam"
 
 _KINDS = {
     "bounce": Event.Kind.BOUNCE,
@@ -126,8 +125,6 @@ def alone(one: Case, *, now: dt.datetime) -> Done:
         visitor = Visitor(one.mail.client_ip)
         done = unsubscribing.unsubscribe(message.pk, visitor, now=now, how="mail")
         return _done(one, Outcome.UNSUBSCRIBED if done and done.changed else Outcome.KNOWN, "unsubscribe")
-    if one.feedback.feedback_type == NOT_SPAM:
-        return _done(one, Outcome.NOTHING)
     detail = _detail(one, about(message, one.feedback)) | {"feedback_type": storable(one.feedback.feedback_type[:40])}
     listed = complaints.complain(message, now=now, source="report", detail=detail)
     return _done(one, Outcome.LISTED if listed else Outcome.KNOWN)

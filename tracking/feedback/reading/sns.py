@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any, Final
 
+from tracking.feedback.reading.arf import NO_COMPLAINTS
 from tracking.feedback.reading.dsn import Status
 from tracking.feedback.types import RECIPIENTS_MAX, Action, Type
 
@@ -31,7 +32,10 @@ def read(text: str) -> tuple[Type, list[Status]] | None:
         return None
     kind, key, people, action = _TYPES[name]
     about = told.get(key)
-    found = about.get(people) if isinstance(about, dict) else None
+    about = about if isinstance(about, dict) else {}
+    if kind == "complaint" and str(about.get("complaintFeedbackType", "")).lower() in NO_COMPLAINTS:
+        kind = "other"
+    found = about.get(people)
     return kind, [_status(one, action) for one in found[:RECIPIENTS_MAX]] if isinstance(found, list) else []
 
 
