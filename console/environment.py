@@ -46,6 +46,15 @@ def kept_secret(name: str, nbytes: int = 32) -> str:
     return path.read_text().strip()
 
 
+def at_least(name: str, *, default: int, least: int = 0) -> int:
+    """A whole number from the environment. Raises ImproperlyConfigured for one below `least`: of what is kept for -1
+    months, nothing would be."""
+    value = env.int(name, default=default)
+    if value < least:
+        raise ImproperlyConfigured(f"{name} is {value}: it must be {least} or more.")
+    return int(value)
+
+
 def versioned_keys(name: str) -> dict[int, bytes]:
     """Keys by version out of `1:HEX,2:HEX`; a bare `HEX` is version 1. The highest version makes, all are accepted.
 

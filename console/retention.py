@@ -44,7 +44,7 @@ def old(*, now: dt.datetime) -> list[Old]:
     found = []
     for model in partitioned_models():
         months = getattr(settings, getattr(model, "kept_by", ""), 0)
-        if months:
+        if months > 0:
             # The month that has just begun counts as one: nothing younger than so many months goes.
             found += _before(model, month_start(now, -months))
     return sorted(found, key=lambda one: (one.month, one.table))

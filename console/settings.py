@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from console.environment import BASE_DIR, EMBEDDED, VAR, env, kept_secret, versioned_keys
+from console.environment import BASE_DIR, EMBEDDED, VAR, at_least, env, kept_secret, versioned_keys
 
 VERSION = "0.1.0"
 TESTING = "pytest" in sys.modules
@@ -182,8 +182,8 @@ Q_CLUSTER = {
 }
 
 # --- How many months messages with their attempts, and events, are kept; 0: for ever. Statistics are kept.
-KEEP_MESSAGES_MONTHS = env.int("KEEP_MESSAGES_MONTHS", default=0)
-KEEP_EVENTS_MONTHS = env.int("KEEP_EVENTS_MONTHS", default=0)
+KEEP_MESSAGES_MONTHS = at_least("KEEP_MESSAGES_MONTHS", default=0)
+KEEP_EVENTS_MONTHS = at_least("KEEP_EVENTS_MONTHS", default=0)
 
 # --- Exports: finished files in a folder, or in a bucket (S3's protocol, posthorn[s3]) that several machines reach.
 EXPORTS_BUCKET = env.str("EXPORTS_BUCKET", default="")
@@ -231,7 +231,7 @@ FEEDBACK_CONNECTIONS = env.int("FEEDBACK_CONNECTIONS", default=200)
 FEEDBACK_CONNECTIONS_EACH = env.int("FEEDBACK_CONNECTIONS_EACH", default=0 if EMBEDDED else 20)
 FEEDBACK_RATE_EACH = env.int("FEEDBACK_RATE_EACH", default=0 if EMBEDDED else 1200)
 FEEDBACK_TLS_FILE = env.str("FEEDBACK_TLS_FILE", default="")  # PEM: private key and certificates; empty: no STARTTLS
-FEEDBACK_KEEP_DAYS = env.int("FEEDBACK_KEEP_DAYS", default=30)
+FEEDBACK_KEEP_DAYS = at_least("FEEDBACK_KEEP_DAYS", default=30)
 # What servers answered, until it is in the database. On a local disk that outlives the process.
 JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(VAR / "journal")))
 # The simulator's domain: mail to it counts towards no quota and is retried within seconds.

@@ -39,7 +39,7 @@ def test_it_writes_a_file_and_keeps_nothing(folder: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["nonsense", "no_such=1", "from=x", "status=nonsense"])
 def test_a_filter_that_makes_no_sense_is_named(wrong: str) -> None:
-    with pytest.raises(CommandError):
+    with pytest.raises(CommandError, match=wrong.partition("=")[0]):
         export("messages", filter=[wrong])
 
 

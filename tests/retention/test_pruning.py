@@ -8,11 +8,12 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from console import ids, locks, partitions, retention
+from console import environment, ids, locks, partitions, retention
 from delivery.models import Attempt, Message, Waiting
 from delivery.services.requests import receiving_domains
 from tests.factories.sending import attempt, message
@@ -70,6 +71,20 @@ def test_without_a_setting_everything_is_kept(history: list[Message], settings: 
     settings.KEEP_MESSAGES_MONTHS = settings.KEEP_EVENTS_MONTHS = 0
     assert retention.prune(now=NOW) == []
     assert months(Message) == list(MONTHS)
+
+
+def test_no_number_of_months_takes_away_the_present(history: list[Message], settings: Any) -> None:
+    settings.KEEP_MESSAGES_MONTHS = settings.KEEP_EVENTS_MONTHS = -1
+    out = StringIO()
+    call_command("prune", stdout=out)
+    assert "Nothing went" in out.getvalue()
+    assert months(Message) == list(MONTHS)
+
+
+def test_a_negative_number_of_months_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEP_MESSAGES_MONTHS", "-1")
+    with pytest.raises(ImproperlyConfigured, match="KEEP_MESSAGES_MONTHS is -1: it must be 0 or more"):
+        environment.at_least("KEEP_MESSAGES_MONTHS", default=0)
 
 
 def test_a_month_with_mail_that_waits_is_kept(history: list[Message]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
@@ -20,6 +21,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         now = timezone.now()
-        for one in retention.old(now=now) if dry_run else retention.prune(now=now):
+        found = retention.old(now=now) if dry_run else retention.prune(now=now)
+        if not found:
+            self.stdout.write(f"Nothing {'would go' if dry_run else 'went'}: {self._kept()}.")
+        for one in found:
             said = f"kept: {one.why_not}" if one.why_not else "would go" if dry_run else "gone"
             self.stdout.write(f"{one.table}  about {one.rows:,} rows, {filesizeformat(one.bytes)}  {said}")
+
+    def _kept(self) -> str:
+        names = ("KEEP_MESSAGES_MONTHS", "KEEP_EVENTS_MONTHS")
+        return ", ".join(f"{name} is {getattr(settings, name) or '0 (for ever)'}" for name in names)

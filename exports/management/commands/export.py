@@ -30,9 +30,10 @@ class Command(BaseCommand):
         parser.add_argument("--output", type=Path, help="the file to write; by default LIST-DATE-ID.FORMAT here")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        page = lists().get(options["list"])
+        pages = {name: page for name, page in lists().items() if page.exported}
+        page = pages.get(options["list"])
         if page is None:
-            raise CommandError(f"There is no list {options['list']!r}. There are: {', '.join(sorted(lists()))}.")
+            raise CommandError(f"There is no list {options['list']!r}. There are: {', '.join(sorted(pages))}.")
         params = QueryDict(mutable=True)
         for pair in options["filter"]:
             name, equals, value = pair.partition("=")
@@ -44,11 +45,8 @@ class Command(BaseCommand):
             params.appendlist(name, value)
         listing = page.resolve(params, Account.current().zone, timezone.now())
         if not listing.valid:
-            problems = [
-                *listing.window_errors.values(),
-                *(e for es in listing.filterset.form.errors.values() for e in es),
-            ]
-            raise CommandError(" ".join(str(problem) for problem in problems))
+            problems = {**listing.window_errors, **{n: " ".join(e) for n, e in listing.filterset.form.errors.items()}}
+            raise CommandError(" ".join(f"{name}: {problem}" for name, problem in problems.items()))
         export = making.ask(listing, Format(options["format"]), by=None)
         # Interrupted or not, nobody shall find it among the console's.
         try:
