@@ -22,15 +22,22 @@ def receiving_domain(text: str) -> QuerySet[ReceivingDomain]:
 
 def of_types(rows: QuerySet[Any], types: Sequence[str]) -> QuerySet[Any]:
     """Those whose API user is of one of these types; all where none is named."""
-    if not types:
-        return rows
-    return rows.filter(api_user_id__in=list(ApiUser.objects.filter(type__in=types).values_list("pk", flat=True)))
+    return rows.filter(api_user_id__in=users_of(types)) if types else rows
+
+
+def users_of(types: Sequence[str]) -> list[int]:
+    """The keys of the API users of these types."""
+    return list(ApiUser.objects.filter(type__in=types).values_list("pk", flat=True))
 
 
 def of_template(rows: QuerySet[Any], template: Template) -> QuerySet[Any]:
     """Those of any version of it."""
-    versions = TemplateVersion.objects.filter(template=template).values_list("pk", flat=True)
-    return rows.filter(version_id__in=list(versions))
+    return rows.filter(version_id__in=versions_of(template))
+
+
+def versions_of(template: Template) -> list[int]:
+    """Their keys."""
+    return list(TemplateVersion.objects.filter(template=template).values_list("pk", flat=True))
 
 
 def of_sender(rows: QuerySet[Any], text: str) -> QuerySet[Any]:

@@ -13,7 +13,7 @@ from console import ids
 from delivery.models import Message
 from tests.factories.sending import message
 from tests.tracking.test_automatic import BROWSER, GMAIL_PROXY
-from tracking import recording
+from tracking import of_messages, recording
 from tracking.hits import Hit
 from tracking.models import Event
 
@@ -81,11 +81,21 @@ def test_filters_narrow_the_list_and_the_counts_alike(
     assert viewer.get("/opens-and-clicks/counts/", params).context["found"].total == found
 
 
-def test_a_prefix_that_many_share_is_found_as_well(viewer: Client, hits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracking.pages import counts
-
-    monkeypatch.setattr(counts, "MOST_MESSAGES", 0)
-    assert len(listed(viewer, recipient="ann")) == 2
+def test_what_many_messages_share_is_found_as_well(viewer: Client, hits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_messages, "MOST_MESSAGES", 0)
+    ann = hits["ann"]
+    for most_events in (5000, 0):
+        monkeypatch.setattr(of_messages, "MOST_EVENTS", most_events)
+        assert len(listed(viewer, recipient="ann")) == 2
+        assert len(listed(viewer, label="spring")) == 1
+        assert len(listed(viewer, task="7")) == 1
+        assert len(listed(viewer, type="trigger")) == 3
+        assert len(listed(viewer, type="trigger", kind="click")) == 2
+        assert len(listed(viewer, api_user=str(ann.api_user_id))) == 3
+        assert len(listed(viewer, template=str(ann.version.template_id))) == len(
+            listed(viewer, recipient="ann@gmail.com")
+        )
+        assert len(listed(viewer, label="autumn")) == 0
 
 
 def test_people_and_machines_are_counted_apart(viewer: Client, hits: Any) -> None:

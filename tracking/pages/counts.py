@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -29,26 +29,10 @@ from delivery.models import Message, ReceivingDomain, SenderDomain
 from suppression.models import Entry
 from tracking import counting
 from tracking.models import Event
+from tracking.of_messages import of_messages, of_one
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise as StrPromise
-
-
-# So many messages are looked up before their events are: more is left to the database's planner.
-MOST_MESSAGES = 1000
-
-
-def of_few(events: QuerySet[Any], messages: QuerySet[Message]) -> QuerySet[Any] | None:
-    """The events of these messages; None: they are too many to be named."""
-    found = list(messages.order_by().values_list("pk", flat=True)[: MOST_MESSAGES + 1])
-    # 0 is nobody's: what can't be found is asked for as well.
-    return None if len(found) > MOST_MESSAGES else events.filter(message_id__in=found or [0])
-
-
-def of_messages(events: QuerySet[Any], messages: QuerySet[Message]) -> QuerySet[Any]:
-    """The events of these messages, however many they are."""
-    few = of_few(events, messages)
-    return events.filter(_of_one(messages)) if few is None else few
 
 
 class CountsFilter(FilterSet):
@@ -76,14 +60,14 @@ class CountsFilter(FilterSet):
         return queryset.filter(receiving_domain_id=found or 0)
 
     def by_api_user(self, queryset: QuerySet[Any], name: str, chosen: ApiUser) -> QuerySet[Any]:
-        return of_messages(queryset, Message.objects.filter(api_user_id=chosen.pk))
+        return of_messages(queryset, "api_user_id", [chosen.pk])
 
 
 class BouncedFilter(CountsFilter):
     """Of entries, which know their receiving domain and whose mail it was."""
 
     def by_sender(self, queryset: QuerySet[Any], name: str, chosen: SenderDomain) -> QuerySet[Any]:
-        return queryset.filter(_of_one(Message.objects.filter(sender_domain_id=chosen.pk)))
+        return queryset.filter(of_one(Message.objects.filter(sender_domain_id=chosen.pk)))
 
     def by_receiver(self, queryset: QuerySet[Any], name: str, text: str) -> QuerySet[Any]:
         return queryset.filter(domain=_domain(text))
@@ -94,10 +78,6 @@ class BouncedFilter(CountsFilter):
 
 def _domain(text: str) -> str:
     return text.lower().removeprefix("@")
-
-
-def _of_one(messages: QuerySet[Message]) -> Exists:
-    return Exists(messages.filter(pk=OuterRef("message_id")))
 
 
 @dataclass(frozen=True, slots=True)

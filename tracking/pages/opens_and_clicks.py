@@ -20,10 +20,11 @@ from console.tables import AddressColumn, CodeColumn, Column, StatusColumn, Tabl
 from console.window import Window
 from delivery.models import Message, Template
 from delivery.pages.email_status import url_of_message
-from delivery.pages.mail_filters import of_sender, of_template, of_types
+from delivery.pages.mail_filters import of_sender, users_of, versions_of
 from tracking import automatic, counting
 from tracking.models import LINK_INDEXED, Event
-from tracking.pages.counts import Apart, CountsFilter, CountsPage, of_few, of_messages
+from tracking.of_messages import of_few, of_messages, of_one
+from tracking.pages.counts import Apart, CountsFilter, CountsPage
 
 KINDS = (Event.Kind.OPEN, Event.Kind.CLICK)
 
@@ -84,19 +85,21 @@ class HitFilter(CountsFilter):
         return queryset.filter(message_id__in=messages.values("pk")) if few is None else few
 
     def by_mail_sender(self, queryset: QuerySet[Event], name: str, text: str) -> QuerySet[Event]:
-        return of_messages(queryset, of_sender(Message.objects.all(), text))
+        messages = of_sender(Message.objects.all(), text)
+        few = of_few(queryset, messages)
+        return queryset.filter(of_one(messages)) if few is None else few
 
     def by_type(self, queryset: QuerySet[Event], name: str, types: list[str]) -> QuerySet[Event]:
-        return of_messages(queryset, of_types(Message.objects.all(), types)) if types else queryset
+        return of_messages(queryset, "api_user_id", users_of(types)) if types else queryset
 
     def by_label(self, queryset: QuerySet[Event], name: str, text: str) -> QuerySet[Event]:
-        return of_messages(queryset, Message.objects.filter(label=text))
+        return of_messages(queryset, "label", [text])
 
     def by_template(self, queryset: QuerySet[Event], name: str, template: Template) -> QuerySet[Event]:
-        return of_messages(queryset, of_template(Message.objects.all(), template))
+        return of_messages(queryset, "version_id", versions_of(template))
 
     def by_task(self, queryset: QuerySet[Event], name: str, task: int) -> QuerySet[Event]:
-        return of_messages(queryset, Message.objects.filter(task_id=task))
+        return of_messages(queryset, "task_id", [task])
 
     def by_link(self, queryset: QuerySet[Event], name: str, text: str) -> QuerySet[Event]:
         # By the index event_link. Clicks alone have one.
