@@ -142,3 +142,9 @@ def test_an_api_user_and_the_account_have_all_their_settings(
     credits.top_up(1200, by="Ann", now=timezone.now())
     page.goto("/account/")
     said(page, "1,200 left")
+    page.get_by_role("link", name="Plan", exact=True).last.click()
+    page.get_by_role("heading", level=1, name="Plan").wait_for()
+    limits = page.locator("section[aria-labelledby=li]").inner_text()
+    for limit in (r"regular mail\s+20", r"imported file\s+10,000", r"of a domain\s+10", r"tried for\s+120 hours"):
+        assert re.search(limit, limits), limits
+    said(page, "1,200", "Paid mail by day", "Ledger", "Sender domains today")

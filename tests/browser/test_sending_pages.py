@@ -80,6 +80,14 @@ def test_regular_mail_is_checked_at_once_and_leaves_the_suppressed_out(signed_in
         said(page, words)
     page.goto(f"/email-status/{Message.objects.get(recipient='ann@example.org').pk}/mail/")
     said(page, "ann@example.org, bea@example.org\n", "Your order, Ann")
+    # A test of a template, with values of one's own.
+    page.goto(f"/templates/{two.pk}/test/")
+    page.get_by_label("From").select_option(value=str(sender.pk))
+    page.get_by_label("To", exact=True).fill("me@example.org")
+    page.get_by_label("Variables").fill('{"name": "Ann", "shop": "ours"}')
+    page.get_by_role("button", name="Send test").click()
+    page.get_by_text("The test to me@example.org is requested.").wait_for()
+    assert Message.objects.get(recipient="me@example.org").version_id == two.current_id
 
 
 def test_a_group_takes_what_is_right_of_a_file_and_lists_the_rest(
@@ -170,6 +178,13 @@ def test_tasks_say_what_they_lack_why_they_stand_still_and_are_sent_again(
     assert lines.get_by_role("progressbar").count() == lines.count() == 9
     assert f"{ended.template_id} {ended.template_name}" in lines.filter(has_text="Ended").inner_text()
     assert axe(page) == []
+    # An operator's pause, and its end.
+    page.goto(f"/tasks/{Task.objects.get(type=Task.Type.BATCH, status=TaskStatus.WAITING).pk}/")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_text("Paused by operator.").wait_for()
+    page.get_by_role("button", name="Resume").click()
+    page.locator("#task .ph-st", has_text="Waiting").wait_for()
+    page.goto("/tasks/")
     page.get_by_role("link", name="Recurring", exact=True).click()
     page.wait_for_url("**type=recurring**")
     assert lines.count() == 1
