@@ -40,7 +40,8 @@ Tell = Callable[[int], None]
 
 def csv_line(cells: Sequence[str]) -> bytes:
     line = io.StringIO()
-    csv.writer(line).writerow(cells)
+    # Lines end as COPY's do.
+    csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue().encode(errors="replace")
 
 

@@ -19,7 +19,7 @@ from console.files.lines import defused
 from console.lists import lists
 from exports import making, writers
 from exports.models import Export, State
-from tests.exports.files import ask, made, sheets, table
+from tests.exports.files import ask, content, made, sheets, table
 from tests.factories.sending import message
 
 pytestmark = pytest.mark.django_db
@@ -140,6 +140,7 @@ def test_every_list_can_be_exported(name: str) -> None:
     export = made(name)
     assert (export.state, export.problem) == (State.DONE, "")
     assert export.rows >= 3
+    assert b"\r\n" not in content(export)
     assert all(any(cell for cell in row.values()) for row in table(export))
 
 
