@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import emptying
+from tests.installation import until
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -41,7 +42,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """No commit waits for the disk: this database outlives no power failure. Who kills PostgreSQL has one of its own
     (installation.py), which waits."""
     from django.db import connection
@@ -51,6 +52,21 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
             name = connection.ops.quote_name(connection.settings_dict["NAME"])
             cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
         connection.close()
+    yield
+    # A thread of the live server leaves when the browser has closed its connection; then the database can go.
+    with django_db_blocker.unblock():
+        until(_nobody_else, "all others have left the database", pause=0.02)
+
+
+def _nobody_else() -> bool:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid() AND backend_type = 'client backend')"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.fixture
@@ -138,6 +154,15 @@ def window(browser: Browser, live_server: Any) -> Iterator[BrowserContext]:
     window.close()
 
 
+@pytest.fixture(scope="session")
+def plain_window(browser: Browser, live_server: Any) -> Iterator[BrowserContext]:
+    """Another, in which scripts are off."""
+    window = browser.new_context(base_url=live_server.url, viewport=WIDE, java_script_enabled=False)
+    window.new_page()
+    yield window
+    window.close()
+
+
 def _tidied(window: BrowserContext, url: str) -> None:
     """Nothing of what a test left is there any more."""
     first, *others = window.pages
@@ -190,6 +215,13 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture
+def plain(plain_window: BrowserContext, live_server: Any) -> Iterator[Page]:
+    """A page in which scripts are off."""
+    yield plain_window.new_page()
+    _tidied(plain_window, live_server.url)
+
+
+@pytest.fixture
 def first_tab(context: BrowserContext) -> Iterator[Page]:
     """As `page`, in the tab that stays: for many tests that do no more than look at a page, at sizes and in colours
     that each sets itself."""
@@ -201,7 +233,8 @@ def first_tab(context: BrowserContext) -> Iterator[Page]:
     assert not faults
 
 
-def _sign_in(context: BrowserContext, live_server: Any, client: Client) -> None:
+def sign_in(context: BrowserContext, live_server: Any, client: Client) -> None:
+    """The window goes on with the client's session."""
     from django.conf import settings
 
     cookie = client.cookies[settings.SESSION_COOKIE_NAME]
@@ -214,17 +247,17 @@ def signed_in(
 ) -> Callable[..., Page]:
     """Signs a role in without the form: signed_in("operator") gives the page."""
 
-    def sign_in(role: str = "administrator") -> Page:
-        _sign_in(context, live_server, _client(person(role)))
+    def signed_in(role: str = "administrator") -> Page:
+        sign_in(context, live_server, _client(person(role)))
         return page
 
-    return sign_in
+    return signed_in
 
 
 @pytest.fixture
 def as_administrator(first_tab: Page, context: BrowserContext, live_server: Any, administrator: Client) -> Page:
     """The first tab, of the same session as the client `administrator`."""
-    _sign_in(context, live_server, administrator)
+    sign_in(context, live_server, administrator)
     return first_tab
 
 

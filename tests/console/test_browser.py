@@ -126,14 +126,13 @@ def test_a_list_is_filtered_sorted_and_emptied_with_scripts(
 
 
 @pytest.mark.urls("tests.console.demo")
-def test_the_same_works_without_scripts(browser: Any, live_server: Any, person: Callable[[str], Any], db: None) -> None:
+def test_the_same_works_without_scripts(plain: BrowserPage, person: Callable[[str], Any]) -> None:
     from console.models import ApiUser
     from tests.conftest import PASSWORD
 
     person("administrator")
     ApiUser.objects.bulk_create(ApiUser(name=f"user-{n:02d}", type="batch") for n in range(25))
-    context = browser.new_context(base_url=live_server.url, java_script_enabled=False)
-    page = context.new_page()
+    page = plain
     page.goto("/demo/?size=10")
     page.get_by_label("Username").fill("administrator")
     page.get_by_label("Password").fill(PASSWORD)
@@ -146,7 +145,6 @@ def test_the_same_works_without_scripts(browser: Any, live_server: Any, person: 
     page.get_by_role("button", name="Delete selected…").click()
     page.get_by_role("button", name="Delete 1 API user").click()
     assert "Deleted 1." in page.content()
-    context.close()
 
 
 def test_djangos_admin_keeps_to_the_policy_too(signed_in: Callable[..., BrowserPage]) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from delivery.models import Task
+from tests.conftest import sign_in
 from tests.factories.delivery import AddressFactory, GroupFactory
 from tests.factories.sending import template
 
@@ -32,13 +32,11 @@ def fill(page: Page, first: dt.datetime) -> None:
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_recurring_task_is_made_with_and_without_javascript(
-    scripts: bool, browser: Browser, live_server: Any, operator: Client
+    scripts: bool, page: Page, plain: Page, live_server: Any, operator: Client
 ) -> None:
     template(), AddressFactory(), GroupFactory(people=3)
-    context = browser.new_context(base_url=live_server.url, java_script_enabled=scripts)
-    cookie = operator.cookies[settings.SESSION_COOKIE_NAME]
-    context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
-    page = context.new_page()
+    page = page if scripts else plain
+    sign_in(page.context, live_server, operator)
     page.goto("/tasks/new/")
     first = timezone.localtime() + dt.timedelta(days=3)
     fill(page, first)
@@ -53,7 +51,6 @@ def test_a_recurring_task_is_made_with_and_without_javascript(
     expect(page.get_by_text("None yet. Each run is a task of its own")).to_be_visible()
     task = Task.objects.get()
     assert (task.every_days, str(task.window), task.starts_on) == (7, "09:00–18:00", first.date())
-    context.close()
 
 
 def test_only_the_fields_of_the_chosen_type_are_shown(signed_in: Callable[..., Page]) -> None:

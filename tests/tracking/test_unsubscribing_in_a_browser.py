@@ -40,8 +40,8 @@ def looked_at(page: Any, axe: Callable[[Any], list[str]], name: str) -> None:
     ],
 )
 def test_on_a_phone_in_each_language_there_and_back_without_scripts(
-    browser: Any,
-    live_server: Any,
+    page: Any,
+    plain: Any,
     axe: Callable[[Any], list[str]],
     locale: str,
     scheme: Any,
@@ -49,14 +49,12 @@ def test_on_a_phone_in_each_language_there_and_back_without_scripts(
     again: str,
     spam: str,
 ) -> None:
-    # Scripts are off for the page; axe is let in by the debugger, which needs them: so it looks in a second context.
-    plain = browser.new_context(
-        base_url=live_server.url, java_script_enabled=False, locale=locale, viewport={"width": 390, "height": 844}
-    )
-    seen = browser.new_context(
-        base_url=live_server.url, locale=locale, color_scheme=scheme, viewport={"width": 390, "height": 844}
-    )
-    page, eye = plain.new_page(), seen.new_page()
+    # Scripts are off for the page; axe is let in by the debugger, which needs them: so it looks in a second window.
+    eye, page = page, plain
+    for one in (eye, page):
+        one.set_viewport_size({"width": 390, "height": 844})
+        one.set_extra_http_headers({"Accept-Language": locale})
+    eye.emulate_media(color_scheme=scheme)
     sent = send(LONG)
     page.goto(sent.unsubscribe)
     eye.goto(sent.unsubscribe)
@@ -74,9 +72,7 @@ def test_on_a_phone_in_each_language_there_and_back_without_scripts(
     assert not Entry.objects.exists()
     eye.goto(page.url)
     looked_at(eye, axe, f"back-{locale}")
-    assert plain.cookies() == []
-    plain.close()
-    seen.close()
+    assert page.context.cookies() == []
 
 
 def test_one_tap_is_enough(page: Any, axe: Callable[[Any], list[str]]) -> None:
