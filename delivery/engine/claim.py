@@ -67,33 +67,6 @@ def new_token() -> int:
     return secrets.randbits(62) + 1
 
 
-def wake(now: dt.datetime) -> int:
-    """Make ready what has come due, and what was claimed by somebody who never settled it. Bounded; gives the count."""
-    # Arrays: a subquery of IN may be run again for each row, which picks more, and takes minutes when the statistics
-    # still say that nothing waits.
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE delivery_waiting SET state = %s WHERE message_id = ANY(ARRAY(
-                SELECT message_id FROM delivery_waiting WHERE state = %s AND due <= %s
-                ORDER BY due LIMIT 5000 FOR UPDATE SKIP LOCKED))
-            """,
-            [Waiting.State.READY, Waiting.State.LATER, now],
-        )
-        woken = cursor.rowcount
-        cursor.execute(
-            """
-            UPDATE delivery_waiting SET state = %s, claim_token = NULL, claim_deadline = NULL
-            WHERE message_id = ANY(ARRAY(
-                SELECT message_id FROM delivery_waiting
-                WHERE state = %s AND claim_deadline < clock_timestamp() - %s * interval '1 second'
-                LIMIT 5000 FOR UPDATE SKIP LOCKED))
-            """,
-            [Waiting.State.READY, Waiting.State.CLAIMED, GRACE_SECONDS],
-        )
-        return woken + int(cursor.rowcount)
-
-
 def groups_with_mail(after: int = 0) -> list[int]:
     """Limit groups with rows ready, in their order, found by hopping along the index: the cost is the groups', not the
     rows'. As many as one pass looks at: the next one begins `after` the last of these, or whoever stands behind

@@ -27,7 +27,7 @@ from typing import Any
 import structlog
 
 from delivery.engine.claim import Claimed
-from delivery.engine.settle import Settled
+from delivery.engine.settle import Key, Settled
 from delivery.engine.types import Exchange, Phase, Reply, Verdict
 from delivery.models import Status
 
@@ -183,6 +183,19 @@ def unheard(directory: Path, alive: Collection[int]) -> Iterator[list[Settled]]:
             yield list(_read(path))
             if path.stat().st_size == size:
                 os.truncate(path, 0)
+
+
+def told(directory: Path) -> set[Key]:
+    """Claims that a server's answer lies here for, whoever's: not settled yet, or being so just now."""
+    found: set[Key] = set()
+    for path in directory.glob("*.journal") if directory.is_dir() else []:
+        # It goes, or is emptied, as soon as all is settled.
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            for line in file:
+                with suppress(ValueError):
+                    message_id, token, _rest = line.removeprefix(b"[").split(b",", 2)
+                    found.add((int(message_id), int(token)))
+    return found
 
 
 def _silent(directory: Path, alive: Collection[int]) -> Iterator[Path]:

@@ -24,7 +24,7 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from console import heartbeat, stopping
-from delivery.engine import claim, hop, retry, route, second_look, shares, sites
+from delivery.engine import claim, hop, retry, route, second_look, shares, sites, waking
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
 from delivery.engine.lane import Lane, Load, Ready, outside, unreachable
@@ -124,6 +124,7 @@ class Engine:
                 log.warning("claim_failed", error=str(error).strip(), exc_info=not known)
                 await self._in(self.claiming, hang_up)
                 await asyncio.sleep(1)
+                self._wake_at = time.monotonic() + waking.OUTAGE_SECONDS
                 continue
             if batch:
                 self.in_flight += len(batch)
@@ -154,7 +155,7 @@ class Engine:
         if now >= self._beat_at:
             self._beat()
         if now >= self._wake_at:
-            claim.wake(timezone.now())
+            waking.wake(timezone.now())
             self._wake_at = now + WAKE_SECONDS
         if self._token:
             claim.give_back([self._token])
@@ -174,8 +175,7 @@ class Engine:
         busy = [group for group in list(self.in_hand) if group not in waiting]
         free = set(self.permits.refresh(waiting + busy, workers=self.workers)) & set(waiting)
         self._standing_by = self.permits.stand_by(waiting)
-        wanted = {group: self.permits.room(group) - self.in_hand[group] for group in free}
-        wanted = {group: number for group, number in wanted.items() if number > 0}
+        wanted = {group: n for group in free if (n := self.permits.room(group) - self.in_hand[group]) > 0}
         if not wanted:
             return []
         # Some have less than their part; yet each row that is looked at and not taken costs as much as one that is.

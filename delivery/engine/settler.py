@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,8 @@ SETTLE_SECONDS = 0.25
 # Counts are written when their bucket of 5 seconds is over, this much later at most.
 COUNT_SECONDS = 1.0
 ORPHAN_SECONDS = 3.0
+# Until the database is asked again that was away.
+RETRY_SECONDS = 1.0
 
 
 @dataclass
@@ -169,8 +170,8 @@ class Settler:
                 await self._settle([one])
 
     async def _settle_patiently(self, batch: list[Settled]) -> None:
-        """Write the batch, again and again while the database is away: until the claims are over, it is still ours."""
-        give_up = min(one.claimed.safe_until for one in batch) + claim.MARGIN_SECONDS + claim.GRACE_SECONDS
+        """Write the batch, again and again while the database is away: nobody here takes over what stands in a journal
+        (waking.py), and what others did is still theirs."""
         while True:
             try:
                 kept = await self.call(lambda: settle(batch, now=timezone.now(), tally=self.tally))
@@ -179,11 +180,7 @@ class Settler:
             except DatabaseError as error:
                 log.warning("settle_failed", error=str(error).strip(), messages=len(batch))
                 await self.call(hang_up)
-                if time.monotonic() > give_up:
-                    self.report.lost += len(batch)
-                    self.journal.done(batch)
-                    return
-                await asyncio.sleep(1)
+                await asyncio.sleep(RETRY_SECONDS)
             else:
                 break
         self.journal.done(batch)

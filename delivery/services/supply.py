@@ -12,7 +12,7 @@ from django_q.tasks import async_task
 
 from console import heartbeat
 from delivery.callbacks import sending
-from delivery.engine import claim, journal, shares
+from delivery.engine import claim, journal, shares, waking
 from delivery.services import pauses
 
 REAP_SECONDS = 3.0
@@ -25,7 +25,7 @@ _tell_at = 0.0
 def top_up() -> int:
     """Ask for the engines that are missing under this supervisor; give their number. Asking twice harms nothing."""
     now = timezone.now()
-    claim.wake(now)
+    waking.wake(now)
     # Not for groups that are paused: engines would look, end, and be asked for again as long as it lasts.
     ready = claim.mail_is_ready(but_for=pauses.everywhere(now=now))
     if not ready and not journal.anything_left(settings.JOURNAL_DIR, shares.alive()):

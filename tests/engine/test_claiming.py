@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from console.models import ApiUser
-from delivery.engine import claim, run
+from delivery.engine import claim, run, waking
 from delivery.engine.settle import Settled, settle
 from delivery.models import Attempt, HeldBy, Message, PauseCause, SenderAddress, Status, Waiting
 from delivery.services import holding, tasks
@@ -82,7 +82,7 @@ def test_a_claim_that_ran_out_goes_to_another_and_whoever_comes_late_changes_not
     assert claim_all() == []
     over = timezone.now() - dt.timedelta(seconds=claim.GRACE_SECONDS + 1)
     Waiting.objects.update(claim_deadline=over)
-    assert claim.wake(timezone.now()) == 1
+    assert waking.wake(timezone.now()) == 1
     [second] = claim_all()
     assert second.message_id == first.message_id
     assert second.token != first.token
@@ -120,7 +120,7 @@ def test_a_claim_is_its_holders_until_deadline_and_grace_are_over() -> None:
     # Before the deadline the conversation must end, and be settled.
     assert one.safe_until <= time.monotonic() + claim.CLAIM_SECONDS - claim.MARGIN_SECONDS
     Waiting.objects.update(claim_deadline=timezone.now() - dt.timedelta(seconds=claim.GRACE_SECONDS / 2))
-    assert claim.wake(timezone.now()) == 0
+    assert waking.wake(timezone.now()) == 0
     assert claim_all() == []
     assert settle([delivered(one)], now=timezone.now()) == 1
 
@@ -271,6 +271,6 @@ def test_what_has_come_due_becomes_ready_and_the_rest_waits_on() -> None:
     for seconds, message_id in zip((-60, 0, 60), made.ids, strict=True):
         Waiting.objects.filter(pk=message_id).update(due=now + dt.timedelta(seconds=seconds))
     assert claim_all() == []
-    assert claim.wake(now) == 2
+    assert waking.wake(now) == 2
     assert sorted(one.message_id for one in claim_all()) == made.ids[:2]
-    assert claim.wake(now + dt.timedelta(minutes=2)) == 1
+    assert waking.wake(now + dt.timedelta(minutes=2)) == 1

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from console.models import Account
-from delivery.engine import claim
+from delivery.engine import waking
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
 from delivery.engine.lane import unreachable
@@ -45,7 +45,7 @@ def live(answers: Answers, *, until: dt.timedelta) -> dict[str, list[dt.datetime
     tried: dict[str, list[dt.datetime]] = {}
     now, hours = BEGIN, Account.current().retry_hours
     while now < BEGIN + until and Waiting.objects.exists():
-        claim.wake(now)
+        waking.wake(now)
         settled = []
         for one in claim_all():
             seen = tried.setdefault(one.recipient, [])
