@@ -196,21 +196,18 @@ def _move_chunk(
         if not rows:
             return []
         message_ids = [row[0] for row in rows]
+        # Each by its id, and by nothing else: see engine/settle.py.
         cursor.execute(
             f"""
             UPDATE delivery_message m SET status = %s, held_by = %s FROM delivery_message old
-            WHERE m.id = ANY(%s) AND m.id BETWEEN %s AND %s AND old.id = m.id AND old.id BETWEEN %s AND %s
-              AND m.status <> %s
+            WHERE m.id = ANY(%s::bigint[]) AND old.id = ANY(%s::bigint[]) AND old.id = m.id AND m.status <> %s
             RETURNING m.task_id, old.status, {OF}
             """,  # noqa: S608  (names of our own)
             [
                 new,
                 held_by or "",
                 message_ids,
-                min(message_ids),
-                max(message_ids),
-                min(message_ids),
-                max(message_ids),
+                message_ids,
                 new,
             ],
         )
