@@ -120,7 +120,8 @@ def _in_sql(listing: Listing, columns: Sequence[tuple[str, Kind, Any]]) -> Conte
 
 
 _UTC = "to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS')"
-_STAMP = "(extract(epoch FROM %(expressions)s) * 1000)::bigint::text"
+# Cut off as _UTC is: rounded, the two would name different milliseconds.
+_STAMP = "trunc(extract(epoch FROM %(expressions)s) * 1000)::bigint::text"
 _TEXT = "(%(expressions)s)::text"
 # \& is the character that was found.
 _DEFUSED = f"regexp_replace(%(expressions)s, '{FORMULA}', '''\\&')"

@@ -50,6 +50,14 @@ def test_a_list_is_written_with_its_filters_in_its_order() -> None:
     assert "Status: Invalid" in export.filters
 
 
+def test_the_readable_time_and_the_stamp_name_the_same_millisecond() -> None:
+    sent = timezone.now().replace(microsecond=501_600)
+    message("ann@example.org", sent_at=sent)
+    [row] = table(made("messages"))
+    assert row["Sent (UTC)"] == f"{sent:%Y-%m-%d %H:%M:%S}.501"
+    assert row["Sent (ms)"] == f"{int(sent.timestamp())}501"
+
+
 def test_ids_are_text_in_excel_and_numbers_are_numbers() -> None:
     one = message("ann@example.org")
     export = made("messages", "xlsx")
