@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from console.badges import Tone
 from console.templatetags.posthorn import span
+from delivery.engine.hop import RELAY_RULE
 from delivery.models import Attempt, Message, QueuePause, Reason, Status
 from delivery.models.status import FAILED
 
@@ -101,7 +102,7 @@ def _attempt(one: Attempt, gave_up: bool) -> Entry:
         tone, icon, became = "ok", "check", _("delivered")
     elif one.outcome == "sent":
         tone, icon, became = "ok", "arrow-right", _("handed to the relay")
-    elif one.rule == "relay":
+    elif one.rule == RELAY_RULE:
         tone, icon, became = "busy", "clock", str(QueuePause.Reason.RELAY.label)
     elif one.next_at:
         tone, icon = "busy", "clock"

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from console.models import ApiUser
+from console.models import Account, ApiUser
 from delivery.engine import claim, run, waking
 from delivery.engine.settle import Settled, settle
 from delivery.models import Attempt, HeldBy, Message, PauseCause, SenderAddress, Status, Waiting
@@ -237,6 +237,19 @@ def test_back_from_a_hold_mail_that_was_put_off_still_waits_for_its_time() -> No
     assert set(Message.objects.values_list("status", flat=True)) == {Status.SENDING}
     assert [one.message_id for one in claim_all()] == [Waiting.objects.exclude(pk=put_off.pk).get().pk]
     assert Waiting.objects.filter(state=Waiting.State.LATER, due=later).count() == 1
+
+
+@pytest.mark.django_db
+def test_while_all_sending_is_stopped_a_resumed_task_takes_nothing_up() -> None:
+    task = started(people("a", 2), AddressFactory())
+    account = Account.current()
+    account.sending_stopped_at = timezone.now()
+    account.save()
+    assert holding.hold_all(HeldBy.ACCOUNT, "true", []) == 2
+    assert holding.release_task(task.pk) == 0
+    account.sending_stopped_at = None
+    account.save()
+    assert holding.release_task(task.pk) == 2
 
 
 @pytest.mark.django_db
