@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -341,8 +342,6 @@ class Listing:
 def _planned(rows: QuerySet[Any]) -> tuple[int, float]:
     """How many rows PostgreSQL's planner expects, and what it thinks that all of them cost; zeroes where there is
     nothing to plan."""
-    import json
-
     try:
         plan = json.loads(rows.explain(format="json"))[0]["Plan"]
         return int(plan["Plan Rows"]), max(float(plan["Total Cost"]), SCATTERED * _by_pages(plan))

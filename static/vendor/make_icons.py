@@ -13,16 +13,13 @@ import sys
 from pathlib import Path
 
 NAMES = """
-activity address-book adjustments alert-circle alert-octagon alert-triangle archive arrow-back-up arrow-down
-arrow-right arrow-up at ban bell bolt braces calendar chart-bar check checks chevron-down chevron-left chevron-right
-chevron-up circle-arrow-right circle-check circle-dashed circle-minus circle-plus circle-x click clock clock-pause
-code columns contrast copy credit-card database device-desktop device-mobile devices dots download edit
-external-link eye file-check file-download file-text file-upload file-x filter fingerprint flask forms git-compare
-hash help history hourglass inbox info-circle key layout-dashboard link list lock lock-open login logout mail
-mail-check mail-forward mail-off mail-opened mail-x mailbox menu-2 minus moon paperclip pencil percentage photo
-player-pause player-play player-stop plug plus pointer progress refresh repeat robot rotate search send server
-settings shield shield-check shield-x speakerphone sun table tag template test-pipe trash upload user user-check
-user-off user-plus users webhook world x
+adjustments alert-circle alert-triangle archive arrow-back-up arrow-down arrow-right arrow-up at ban bell bolt braces
+calendar chart-bar check checks chevron-down chevron-left chevron-right circle-check circle-dashed click clock
+clock-pause code columns contrast copy credit-card database devices dots download edit eye file-text file-upload
+file-x filter flask forms hash help history hourglass inbox info-circle key layout-dashboard link list lock login
+logout mail mail-forward mail-opened mail-x mailbox menu-2 minus moon pencil percentage photo player-pause player-play
+player-stop plus pointer progress refresh repeat robot rotate search send server settings shield shield-check shield-x
+sun table tag template test-pipe trash upload user users webhook world x
 """
 
 

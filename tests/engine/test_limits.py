@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_left
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -79,7 +81,8 @@ def test_the_pace_creeps_back_to_the_whole_and_no_further() -> None:
 
 
 def most_in_a_second(sent: list[float]) -> int:
-    return max(sum(begin <= moment < begin + 1 - 1e-9 for moment in sent) for begin in sent)
+    sent = sorted(sent)
+    return max(bisect_left(sent, begin + 1 - 1e-9) - place for place, begin in enumerate(sent))
 
 
 @given(
@@ -166,6 +169,18 @@ def test_after_the_pause_it_goes_on_slower_and_a_second_time_slower_still() -> N
     for number in range(2, 20):
         too_much(now + number * PAUSE)
     assert pauses.states([group], now=now + 20 * PAUSE)[group, ""].pace == pytest.approx(shape.SLOWEST)
+
+
+@pytest.mark.django_db
+def test_a_group_is_paused_everywhere_when_no_sending_ip_is_left_to_it(settings: Any) -> None:
+    settings.SENDING_IPS = ["127.0.0.2", "127.0.0.3"]
+    half, whole, by_hand = (LimitGroup.objects.create(name=f"mx:{name}.test").pk for name in "abc")
+    now = timezone.now()
+    for group, ip in ((half, "127.0.0.2"), (whole, "127.0.0.2"), (whole, "127.0.0.3")):
+        pauses.slow_down(group, ip, reason=QueuePause.Reason.QUOTA, said="421", now=now, pause=PAUSE)
+    pauses.pause(by_hand, by="operator", now=now)
+    assert set(pauses.everywhere(now=now)) == {whole, by_hand}
+    assert pauses.everywhere(now=now + PAUSE) == [by_hand]
 
 
 @pytest.mark.django_db

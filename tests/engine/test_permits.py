@@ -93,6 +93,30 @@ def test_too_much_pauses_that_ip_for_as_long_as_the_group_says(group: int) -> No
     assert {engine.choose(group) for _mail in range(4)} == {IPS[1]}
 
 
+def test_too_much_that_was_said_to_no_ip_of_ours_pauses_them_all(group: int) -> None:
+    engine = Permits(1)
+    engine.refresh([group], workers=1)
+    [one] = claim_for(group)
+    write = engine.too_much(one, exchange(0, "No answer", Phase.CONNECT), Verdict("deferred", "other", "site", "away"))
+    assert write is not None
+    assert engine.choose(group) is None
+    write()
+    assert QueuePause.objects.get().sending_ip == ""
+
+
+def test_a_listed_ip_rests_for_an_hour(group: int) -> None:
+    engine = Permits(1)
+    engine.refresh([group], workers=1)
+    [one] = claim_for(group)
+    said = exchange(554, "554 5.7.1 listed", Phase.RCPT)
+    said.local_ip = IPS[0]
+    write = engine.too_much(one, said, Verdict("refused", "ip_or_domain", "sender", "listed"))
+    assert write is not None
+    write()
+    paused = QueuePause.objects.get()
+    assert (paused.reason, paused.paused_until - paused.since) == ("reputation", dt.timedelta(hours=1))
+
+
 def claim_for(group: int) -> list[Claimed]:
     started(["ann@a.example"], AddressFactory())
     Waiting.objects.update(limit_group=group)
