@@ -194,7 +194,8 @@ def test_tasks_say_what_they_lack_why_they_stand_still_and_are_sent_again(
     said(page, "Paused: daily quota reached. It goes on by itself when that ends, or when an operator resumes it.")
     page.goto(f"/tasks/{ended.pk}/")
     page.get_by_role("link", name="Send again…").click()
-    said(page, "3")
+    page.get_by_role("heading", name=f"Send task {ended.pk} again").wait_for()
+    said(page, "A new task is made over the 3 mails that failed softly")
     page.locator("form.card-body button").first.click()
     page.get_by_text(f"the soft failures of task {ended.pk}").wait_for()
     assert Task.objects.latest("pk").again_of_id == ended.pk

@@ -12,7 +12,7 @@ from console.models import Account
 from delivery.callbacks import outbox
 from delivery.models import Callback, SenderDomain
 from tests.callbacks.receiver import receiving
-from tests.factories.delivery import DomainFactory
+from tests.factories.delivery import AddressFactory, DomainFactory
 from tests.factories.statistics import counted, fold
 
 if TYPE_CHECKING:
@@ -45,6 +45,18 @@ def test_a_callback_address_is_added_and_hears_a_test_event(
         assert axe(page) == []
         head, _body = receiver.asked[0]
         assert head["X-Posthorn-Signature"].startswith("t=")
+        # One for the account, and one for each sender address.
+        sender = AddressFactory()
+        page.goto("/callbacks/new/")
+        assert page.locator("main form").inner_text().count("80, 443, 8080, 8081, 8082") == 1
+        page.get_by_label("URL").fill(receiver.url)
+        page.get_by_role("button", name="Add").click()
+        page.get_by_text("The account has a callback address already.").first.wait_for()
+        page.get_by_label("For mail from").select_option(value=str(sender.pk))
+        page.get_by_role("button", name="Add").click()
+        page.locator("#secret").wait_for()
+        page.goto("/callbacks/")
+        page.locator("#results tbody tr", has_text=f"for {sender.address}").wait_for()
     outbox.forget()
 
 
