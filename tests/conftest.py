@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from tests import emptying
@@ -35,6 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # WhiteNoise warns when it is missing; the tests find static files where they are written.
     STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     emptying.install()
+    # How long an example takes says how busy this machine is.
+    hypothesis.settings.register_profile(
+        "posthorn", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("posthorn")
 
 
 @pytest.fixture(scope="session")
@@ -81,10 +87,9 @@ def person(db: None, django_user_model: Any) -> Callable[[str], Any]:
     from console import roles
 
     def make(role: str) -> Any:
-        user, made = django_user_model.objects.get_or_create(username=role, defaults={"email": f"{role}@example.com"})
-        if made:
-            user.set_password(PASSWORD)
-            user.save()
+        user = django_user_model.objects.filter(username=role).first()
+        if user is None:
+            user = django_user_model.objects.create_user(role, f"{role}@example.com", PASSWORD)
             roles.give(user, role)
         return django_user_model.objects.get(pk=user.pk)
 
