@@ -21,11 +21,6 @@ def bounce_days(n: int, tencent: bool) -> int:
     return _OTHERS_DAYS[min(n, len(_OTHERS_DAYS)) - 1]
 
 
-def bounce_expires_at(n: int, tencent: bool, *, latest: dt.datetime) -> dt.datetime:
-    """When the entry ends whose n-th hard bounce was at `latest`."""
-    return latest + dt.timedelta(days=bounce_days(n, tencent))
-
-
 def complaint_expires_at(latest: dt.datetime) -> dt.datetime:
     """When the entry ends whose latest report came at `latest`."""
     return latest + dt.timedelta(days=COMPLAINT_DAYS)

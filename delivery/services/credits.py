@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable
 
 from django.db import connection, transaction
-from django.db.models import Sum
 from django_q.tasks import async_task
 
 from delivery.models import CreditEntry, Credits, Reason, Status
@@ -99,8 +98,3 @@ def lift_limit() -> None:
 
 def _go_on() -> None:
     transaction.on_commit(lambda: async_task("delivery.jobs.go_on", cluster="jobs"))
-
-
-def ledger_sum() -> int:
-    """What the ledger adds up to: what is left, if all is well."""
-    return CreditEntry.objects.aggregate(sum=Sum("delta"))["sum"] or 0

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from console import ids
@@ -296,17 +296,6 @@ def _queues(api_user_id: int, domain_ids: set[int]) -> dict[int, int]:
             cursor.execute(query, [wanted, api_user_id])
             found = dict(cursor.fetchall())
     return found
-
-
-def request_mail(
-    request: Request,
-    wanted: Sequence[Wanted],
-    *,
-    now: dt.datetime,
-) -> Made:
-    """make_messages in a transaction of its own, for requests that are no task."""
-    with transaction.atomic():
-        return make_messages(request, wanted, now=now)
 
 
 def as_json(values: dict[str, str]) -> str:

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from console.models import Account, ApiUser
 from delivery.models import HeldBy, Message, Queue, ReceivingDomain, SenderDomain, Status, Waiting
-from delivery.services.requests import Request, Wanted, in_control_group, receiving_domains, request_mail
+from delivery.services.requests import Request, Wanted, in_control_group, receiving_domains
 from suppression import services as suppression
 from tests.factories.delivery import AddressFactory
-from tests.factories.sending import template
+from tests.factories.sending import request_mail, template
 
 
 def request(**changed: Any) -> Request:

@@ -18,11 +18,11 @@ from delivery.engine.settle import Settled, settle
 from delivery.models import Attempt, HeldBy, Message, PauseCause, SenderAddress, Status, Waiting
 from delivery.services import holding, tasks
 from delivery.services.regular import NewRegular, send_regular
-from delivery.services.requests import Request, Wanted, request_mail
+from delivery.services.requests import Request, Wanted
 from delivery.simulator.server import Simulator
 from tests.engine.world import claim_all, delivered, fates, started, taken
 from tests.factories.delivery import AddressFactory
-from tests.factories.sending import template
+from tests.factories.sending import request_mail, template
 
 SOON = dt.timedelta(seconds=1)
 

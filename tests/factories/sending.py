@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from console import ids
 from console.models import ApiUser
 from delivery.models import Attempt, Message, SenderDomain, Status, Template
-from delivery.services.requests import receiving_domains
+from delivery.services.requests import Made, Request, Wanted, make_messages, receiving_domains
 from delivery.services.tasks import NewTask
 from suppression.address import parse
 from tests.factories.delivery import AddressFactory, GroupFactory, TemplateFactory
@@ -32,6 +34,12 @@ def new_task(**changed: Any) -> NewTask:
             **changed,
         }
     )
+
+
+def request_mail(request: Request, wanted: Sequence[Wanted], *, now: dt.datetime) -> Made:
+    """Messages as a request makes them, in a transaction of their own."""
+    with transaction.atomic():
+        return make_messages(request, wanted, now=now)
 
 
 def message(to: str = "ann@example.org", *, at: dt.datetime | None = None, **changed: Any) -> Message:

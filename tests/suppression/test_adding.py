@@ -29,7 +29,7 @@ def test_each_hard_bounce_counts_and_sets_the_expiry_of_its_number(tencent: bool
         at = NOW + dt.timedelta(days=n)
         entry = bounce("ann@example.org", tencent=tencent, at=at, message_id=n)
         assert (entry.hits, entry.latest_at, entry.created_at) == (n, at, NOW + dt.timedelta(days=1))
-        assert entry.expires_at == expiry.bounce_expires_at(n, tencent, latest=at)
+        assert entry.expires_at == at + dt.timedelta(days=expiry.bounce_days(n, tencent))
         assert (entry.api_user, entry.message_id, entry.reason) == (None, n, "550 5.1.1 no such user")
 
 

@@ -9,8 +9,9 @@ from django.utils import timezone
 from console.models import ApiUser
 from delivery import templating
 from delivery.models import Message, SenderDomain, Template, TemplateVersion
-from delivery.services.requests import Request, Wanted, as_json, request_mail
+from delivery.services.requests import Request, Wanted, as_json
 from suppression import address
+from tests.factories.sending import request_mail
 from tracking.links import tokens
 
 BODY = (
