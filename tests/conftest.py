@@ -23,14 +23,8 @@ PASSWORD = "correct horse battery"  # long enough for the validators
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    import hypothesis
-
     from console import database
     from console.settings import STATIC_ROOT
-
-    # A machine that is busy with others' work makes no example wrong.
-    hypothesis.settings.register_profile("patient", deadline=None)
-    hypothesis.settings.load_profile("patient")
 
     database.ensure_running()
     # WhiteNoise warns when it is missing; the tests find static files where they are written.
