@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from django.core.files import File
 from django.core.files.storage import Storage, storages
@@ -28,21 +31,48 @@ def store() -> Storage:
     return storages["exports"]
 
 
+@contextmanager
+def _reached() -> Iterator[None]:
+    """What goes wrong with a bucket is an OSError, as it is with a folder: those who speak to it raise words of their
+    own."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in ("botocore", "boto3", "s3transfer"):
+            raise OSError(str(error)) from error
+        raise
+
+
 def put(path: Path, suffix: str) -> str:
-    """Take a finished file; give its name in the storage, which nobody guesses."""
-    with _Made(path) as made:
+    """Take a finished file; give its name in the storage, which nobody guesses. Raises OSError."""
+    with _reached(), _Made(path) as made:
         return str(store().save(f"{secrets.token_urlsafe(18)}.{suffix}", made))
 
 
+def reader(name: str) -> IO[bytes]:
+    """A file, to be read once from its beginning and closed. Raises OSError: FileNotFoundError where there is none."""
+    with _reached():
+        if not store().exists(name):
+            raise FileNotFoundError(name)
+        found: Any = store().open(name)
+        # Of a bucket as it comes: read as a file, all of it would be fetched into memory first.
+        bucket_has = getattr(found, "obj", None)
+        made: IO[bytes] = bucket_has.get()["Body"] if bucket_has is not None else found
+        return made
+
+
 def remove(name: str) -> None:
+    """Raises OSError."""
     if name:
-        store().delete(name)
+        with _reached():
+            store().delete(name)
 
 
 def strays(known: set[str], *, now: dt.datetime) -> list[str]:
-    """Files that belong to no export."""
-    try:
-        _folders, files = store().listdir("")
-    except FileNotFoundError:  # a folder is made with its first file
-        return []
-    return [name for name in files if name not in known and now - store().get_modified_time(name) > STRAY_AFTER]
+    """Files that belong to no export. Raises OSError."""
+    with _reached():
+        try:
+            _folders, files = store().listdir("")
+        except FileNotFoundError:  # a folder is made with its first file
+            return []
+        return [name for name in files if name not in known and now - store().get_modified_time(name) > STRAY_AFTER]

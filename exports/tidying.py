@@ -38,9 +38,12 @@ def tidy(*, now: dt.datetime) -> int:
         gone += 1
     Export.objects.filter(requested_at__lt=now - FORGET_AFTER).exclude(state__in=[*UNDER_WAY, State.DONE]).delete()
     known = set(Export.objects.exclude(file="").values_list("file", flat=True))
-    for name in storage.strays(known, now=now):
-        storage.remove(name)
-        gone += 1
+    try:
+        for name in storage.strays(known, now=now):
+            storage.remove(name)
+            gone += 1
+    except OSError as error:
+        log.warning("strays_not_removed", error=str(error))
     _sweep(now)
     return gone
 
@@ -64,8 +67,8 @@ def forget(address: str) -> Iterator[Forgotten]:
     yield Forgotten("Exports under way", under_way, "(begun anew)")
     files = Export.objects.filter(state=State.DONE)
     for export in files:
-        # On commit: a dry run deletes nothing.
-        transaction.on_commit(partial(storage.remove, export.file))
+        # On commit: a dry run deletes nothing. One that can't be reached is a stray then, and goes as those do.
+        transaction.on_commit(partial(storage.remove, export.file), robust=True)
     yield Forgotten("Offline data", files.update(state=State.EXPIRED, file=""), "(files deleted)")
     named = Q(filters__icontains=address.strip()) | Q(params__icontains=address.strip())
     yield Forgotten("Exports of this address", Export.objects.filter(named).delete()[0], "(deleted)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -41,6 +42,8 @@ from console.templatetags.posthorn import percent
 from console.views import back
 from exports import jobs, making, storage
 from exports.models import KEPT_DAYS, UNDER_WAY, Export, Format, State
+
+log = structlog.get_logger()
 
 STATES: dict[str, Badge] = {
     State.WAITING: Badge("calm", "clock", State.WAITING.label),
@@ -212,11 +215,12 @@ def file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     if export.state != State.DONE:
         return _no_file(request, export, export.state)
     try:
-        found = storage.store().exists(export.file) and storage.store().open(export.file)
-    except OSError:  # deleted in between, or out of reach
-        found = None
-    if not found:
+        found = storage.reader(export.file)
+    except FileNotFoundError:
         return _no_file(request, export, "missing")
+    except OSError as error:
+        log.warning("export_out_of_reach", export=export.pk, error=str(error))
+        return _no_file(request, export, "away")
     response = FileResponse(found, content_type=_TYPES[Format(export.format)])
     response["Content-Disposition"] = content_disposition_header(True, export.file_name)
     response["Content-Length"] = export.size
@@ -234,7 +238,8 @@ def _no_file(request: HttpRequest, export: Export, why: str) -> HttpResponse:
         "days": KEPT_DAYS,
         "crumbs": [(_("Offline data"), reverse("exports"))],
     }
-    return render(request, "exports/no_file.html", context, status=410 if why in (State.EXPIRED, "removed") else 200)
+    status = 410 if why in (State.EXPIRED, "removed") else 503 if why == "away" else 200
+    return render(request, "exports/no_file.html", context, status=status)
 
 
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import InMemoryStorage
 from django.test import Client
 from django.utils import timezone
 
@@ -30,6 +31,43 @@ def bucket(settings: Any) -> None:
         **settings.STORAGES,
         "exports": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     }
+
+
+class EndpointConnectionError(Exception):
+    """As botocore's: no OSError."""
+
+    __module__ = "botocore.exceptions"
+
+
+class Away(InMemoryStorage):
+    """A bucket that does not answer."""
+
+    def exists(self, name: str) -> bool:
+        raise EndpointConnectionError("Could not connect")
+
+    def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
+        raise EndpointConnectionError("Could not connect")
+
+    def delete(self, name: str) -> None:
+        raise EndpointConnectionError("Could not connect")
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        raise EndpointConnectionError("Could not connect")
+
+
+def test_a_bucket_that_does_not_answer_is_named_and_stops_nothing_else(
+    bucket: None, folder: Path, operator: Client, settings: Any
+) -> None:
+    message("ann@example.org")
+    export = made("messages")
+    settings.STORAGES = {**settings.STORAGES, "exports": {"BACKEND": "tests.exports.test_bucket.Away"}}
+    answer = operator.get(f"/offline-data/{export.pk}/file/")
+    assert (answer.status_code, "reached just now" in answer.content.decode()) == (503, True)
+    failed = made("messages")
+    assert (failed.state, "Could not connect" in failed.problem) == (State.FAILED, True)
+    assert tidying.tidy(now=timezone.now() + dt.timedelta(days=8)) == 0
+    export.refresh_from_db()
+    assert export.file, "it is tried again"
 
 
 @pytest.mark.parametrize("format", ["csv", "xlsx"])

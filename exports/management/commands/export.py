@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from argparse import ArgumentParser
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         whole = not target.exists() or target.is_file()  # and no device
         aside = target.with_name(f".{target.name}.{export.pk}") if whole else target
         try:
-            with storage.store().open(export.file) as source, aside.open("wb") as file:
+            with closing(storage.reader(export.file)) as source, aside.open("wb") as file:
                 shutil.copyfileobj(source, file)
             if whole:
                 aside.replace(target)
