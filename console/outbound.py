@@ -43,9 +43,10 @@ def is_public(address: str) -> bool:
     multicast, reserved, nor an IPv4 address of that kind in an IPv6 coat (mapped, 6to4, Teredo, NAT64)."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
         if ip in _NAT64:
-            inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+            # What a machine without IPv4 of its own is told of all that has no IPv6.
+            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
         if any(one is not None and not is_public(str(one)) for one in inner):
             return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.django_db
     "address",
     [
         *["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"],
-        *["::1", "fe80::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1"],
+        *["::1", "fe80::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1"],
+        *["2002:7f00:1::1"],
         *["224.0.0.1", "255.255.255.255", "::"],
     ],
 )
@@ -30,7 +31,7 @@ def test_addresses_that_are_not_of_the_open_internet_are_known(address: str) -> 
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111"])
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "64:ff9b::808:808"])
 def test_public_addresses_are_known(address: str) -> None:
     assert is_public(address)
 
