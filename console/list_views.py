@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from console import paging, registry
 from console.lists import DEFAULT_SIZE, SIZES, Action, Button, Listing, ListPage
-from console.tables import Table, can_be_hidden
+from console.tables import ActionsColumn, Table, can_be_hidden
 from console.window import DEFAULT_DAYS, MAX_DAYS, PRESETS, Window
 
 
@@ -32,6 +32,9 @@ def list_page(request: HttpRequest, page: ListPage) -> HttpResponse:
         _keep_order(rows, request.headers.get("X-Order", ""))
     table = page.table(rows, request=request)
     columns = _columns(request, page, table)
+    for name, column in page.table.base_columns.items():
+        if isinstance(column, ActionsColumn) and column.is_for_others(rows, request.user):
+            table.columns.hide(name)
     actions = [action for action in page.actions if request.user.has_perm(action.permission)]
     table.selectable = bool(actions) and bool(rows)
     nothing = _nothing(listing) if not rows else None

@@ -34,7 +34,8 @@ class Column(tables.Column):
 
     width: "cw-3" … "cw-14" (posthorn.css); "" shares what is left. sort: the field(s) by which the head sorts; None =
     it doesn't. phone: "m-a" first line left, "m-b" first line right, "m-full" a line of its own, "m-hide"; "" = a line
-    "label value". wide: shown from 1500 px on only. muted: in the quiet colour. title: what hovering says.
+    "label value". wide: shown from 1500 px on only; widest: from 1800. muted: in the quiet colour. title: what hovering
+    says.
     export: what an export writes where that is not the accessor's field (console/exporting.py): a field's name, an
     expression, or several, each under a head of its own.
     """
@@ -49,26 +50,33 @@ class Column(tables.Column):
         sort: str | Sequence[str] | None = None,
         phone: str = "",
         wide: bool = False,
+        widest: bool = False,
         muted: bool = False,
         export: str | Combinable | Mapping[Any, str | Combinable] | None = None,
         **kwargs: Any,
     ) -> None:
         self.export = export
-        self.width, self.phone, self.wide, self.muted = width, phone, wide, muted
+        self.width, self.phone, self.muted = width, phone, muted
+        self.wide, self.widest = wide or widest, widest
         self.sort: tuple[str, ...] = (sort,) if isinstance(sort, str) else tuple(sort or ())
         kwargs.setdefault("default", DASH)
         # The database sorts; the table would sort a page once more, by what the cells hold.
         super().__init__(verbose_name=verbose_name, orderable=False, **kwargs)
 
     @property
+    def _from(self) -> str:
+        """The class that says from which width of the window on it is shown."""
+        return "p4" if self.wide and self.widest else "p3" if self.wide else ""
+
+    @property
     def th_class(self) -> str:
-        return " ".join(filter(None, [self.width, "p3" if self.wide else "", "ph-num" if self.number else ""]))
+        return " ".join(filter(None, [self.width, self._from, "ph-num" if self.number else ""]))
 
     @property
     def td_class(self) -> str:
         parts = [
             self.phone,
-            "p3" if self.wide else "",
+            self._from,
             "ph-num" if self.number else "",
             "ph-muted" if self.muted else "",
         ]
@@ -274,9 +282,19 @@ class ActionsColumn(Column):
         kwargs.setdefault("phone", "m-full")
         super().__init__(_("Actions"), accessor="pk", exclude_from_export=True, **kwargs)
 
+    def offered(self, record: Any, user: Any) -> list[RowAction]:
+        """What this person may do with the row."""
+        return [action for action in self.actions(record) if _offered(action, user)]
+
+    def is_for_others(self, records: Sequence[Any], user: Any) -> bool:
+        """Whether all that could be done with these rows is for people with other roles."""
+        if any(self.offered(record, user) for record in records):
+            return False
+        return any(self.actions(record) for record in records)
+
     def render(self, record: Any, table: Any) -> SafeString:  # type: ignore[override]
         request: HttpRequest = table.request
-        actions = [action for action in self.actions(record) if _offered(action, request.user)]
+        actions = self.offered(record, request.user)
         actions.sort(key=lambda action: action.danger)
         split = 0 if self.only_menu or (actions and actions[0].danger and len(actions) > 1) else 1
         return SafeString(

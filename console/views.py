@@ -187,6 +187,12 @@ class SignIn(LoginView):
 
     redirect_authenticated_user = True
 
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)
+        wrong = _("The username or the password is wrong. Upper and lower case matter in both.")
+        form.error_messages = {**form.error_messages, "invalid_login": wrong}
+        return form
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(nobody=not User.objects.exists(), first_command=FIRST_ADMINISTRATOR, **kwargs)
 

@@ -132,7 +132,7 @@ class MessageTable(Table):
     subject = Column(gettext_lazy("Subject"), phone="m-full")
     sender = AddressColumn(gettext_lazy("Sender"), wide=True, muted=True, phone="m-hide")
     api_user = Column(
-        gettext_lazy("API user"), accessor="api_user_name", width="cw-7", wide=True, muted=True, phone="m-hide"
+        gettext_lazy("API user"), accessor="api_user_name", width="cw-7", widest=True, muted=True, phone="m-hide"
     )
     label = TagColumn(gettext_lazy("Label"), width="cw-6", wide=True, phone="m-hide")
     requested = TimeColumn(

@@ -9,14 +9,13 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.badges import Tone
 from console.context import ALIVE_SECONDS
 from console.models import Account, Heartbeat
 from console.templatetags.posthorn import clock, percent, span
 from console.views import count_text
 from delivery import attention
 from delivery.attention import Attention, Look
-from delivery.models import HeldBy, QueuePause, Status
+from delivery.models import HeldBy, QueuePause, SenderDomain, Status
 from delivery.pages.domain_warmup import WHY
 from delivery.pages.email_status import status_url
 from delivery.pages.tasks import task_url
@@ -26,6 +25,7 @@ from delivery.services.statistics import COMPLAINTS_END, COMPLAINTS_MARK, Freshn
 
 DAYS = 7
 PAUSED_SHOWN = 5
+PENDING_SHOWN = 3
 
 
 def found(
@@ -38,15 +38,17 @@ def found(
 ) -> list[Attention]:
     """Everything that a person should look at, the worst first. `next_domain`: to verify it is the first step that the
     page leads to."""
+    pending = service.pending_domains()
     all_of_it = [
         *_workers(look, fresh),
         *_stopped(look, account, waits),
-        *_domains(look, next_domain),
+        *_domains(look, pending),
         *_complaints(look, domains),
         *_held(look, waits),
         *_paused_queues(look),
         *_callbacks(look),
         *_failed_tasks(look),
+        *_pending(look, pending, next_domain),
         *(one for source in attention.sources for one in source(look)),
     ]
     return sorted(all_of_it, key=lambda one: one.tone != "bad")
@@ -82,15 +84,12 @@ def _stopped(look: Look, account: Account, waits: service.Line) -> Iterator[Atte
         yield Attention("bad", _("All sending is stopped"), f"{since} {held}.", look.link("account"), _("Account"))
 
 
-def _domains(look: Look, next_domain: int | None) -> Iterator[Attention]:
-    """Those that nothing can be sent from, and those whose level went down."""
-    for domain in service.pending_domains():
-        if domain.pk == next_domain and not domain.problem:
-            continue
-        title = _("%s lost its records") if domain.problem else _("%s is pending verification")
-        text = domain.problem or _("Publish its DNS records, then verify it. Nothing can be sent from it before.")
-        tone: Tone = "bad" if domain.problem else "warn"
-        yield Attention(tone, title % domain, text, look.link("domain", domain.pk), _("DNS records"))
+def _domains(look: Look, pending: list[SenderDomain]) -> Iterator[Attention]:
+    """Those that nothing can be sent from any more, and those whose level went down."""
+    for domain in pending:
+        if domain.problem:
+            title = _("%s lost its records") % domain
+            yield Attention("bad", title, domain.problem, look.link("domain", domain.pk), _("DNS records"))
     for day in service.fallen_days(look.now):
         here = look.link("domain", day.domain_id)
         why = str(WHY.get(day.why, ""))
@@ -101,6 +100,24 @@ def _domains(look: Look, next_domain: int | None) -> Iterator[Attention]:
         elif day.moved is not None and day.moved < 0:
             title = _("%(domain)s fell to level %(level)s") % {"domain": day.domain, "level": day.level + day.moved}
             yield Attention("warn", title, f"{capfirst(why)}.", here, _("Warm-up"))
+
+
+def _pending(look: Look, pending: list[SenderDomain], next_domain: int | None) -> Iterator[Attention]:
+    """Those that nothing can be sent from yet: none of their mail waits, so they come last; many are one line."""
+    new = [domain for domain in pending if not domain.problem and domain.pk != next_domain]
+    text = _("Publish its DNS records, then verify it. Nothing can be sent from it before.")
+    if len(new) <= PENDING_SHOWN:
+        for domain in new:
+            title = _("%s is pending verification") % domain
+            yield Attention("warn", title, text, look.link("domain", domain.pk), _("DNS records"))
+        return
+    title = _("%s sender domains are pending verification") % len(new)
+    names = ", ".join(domain.name for domain in new[:PENDING_SHOWN])
+    text = _("%(names)s and %(n)s more. Nothing can be sent from them before their DNS records are published.") % {
+        "names": names,
+        "n": len(new) - PENDING_SHOWN,
+    }
+    yield Attention("warn", title, text, f"{look.link('domains')}?status=pending", _("Sender domains"))
 
 
 def _complaints(look: Look, domains: list[service.DomainWeek]) -> Iterator[Attention]:

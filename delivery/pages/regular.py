@@ -100,7 +100,9 @@ def regular(request: HttpRequest) -> HttpResponse:
         "form": form,
         "title": _("Regular sending"),
         "submit": _("Send"),
-        "submit_hint": _("Sending begins at once, before batch mail."),
+        "submit_hint": _("All sending is stopped: it is held until an administrator lets sending go on.")
+        if request.account.sending_stopped_at  # type: ignore[attr-defined]
+        else _("Sending begins at once, before batch mail."),
         "lacks": lacks(form, template=_("an email template with one variable at most")),
     }
     return render(request, "delivery/regular.html", context, status=422 if form.is_bound else 200)

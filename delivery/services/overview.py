@@ -25,6 +25,7 @@ from delivery.services.statistics import Figures
 
 # Waiting rows that are looked at; more are "over 100,000".
 COUNTED = 100_000
+MOST_PENDING = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +143,4 @@ def failed_tasks(since: dt.datetime) -> list[Task]:
 
 def pending_domains() -> list[SenderDomain]:
     """Domains that nothing can be sent from, those that lost their records first."""
-    return list(SenderDomain.objects.filter(verified_at=None).order_by("-problem", "name")[:10])
+    return list(SenderDomain.objects.filter(verified_at=None).order_by("-problem", "name")[:MOST_PENDING])

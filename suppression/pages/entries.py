@@ -131,14 +131,14 @@ REASONS = {"": _("Not given"), **dict(UnsubscribeReason.choices)}
 class EntryTable(Table):
     address = KeyColumn(_("Address"), accessor="key", phone="m-a", main=True, url=_contact)
     state = StatusColumn(_("State"), accessor="pk", badge=state, width="cw-9")
-    domain = Column(_("Receiving domain"), muted=True, wide=True, phone="m-hide")
+    domain = Column(_("Receiving domain"), muted=True, widest=True, phone="m-hide", width="cw-9")
     api_user = ForColumn(_("API user"), accessor="pk", width="cw-7")
     reason = ReasonColumn(_("Reason"), empty_values=())
-    created = TimeColumn(_("Created"), accessor="created_at", style="minutes", wide=True, phone="m-hide")
+    created = TimeColumn(_("Created"), accessor="created_at", style="minutes", widest=True, phone="m-hide")
     latest = TimeColumn(_("Latest"), accessor="latest_at", style="minutes", sort=("latest_at", "id"))
     expires = TimeColumn(_("Expires"), accessor="expires_at", style="minutes", default=_("Never"))
     hits = NumberColumn(_("Hits"), width="cw-5", phone="m-hide")
-    by = Column(_("Changed by"), accessor="changed_by", muted=True, wide=True, phone="m-hide", width="cw-7")
+    by = Column(_("Changed by"), accessor="changed_by", muted=True, widest=True, phone="m-hide", width="cw-7")
 
 
 def rows() -> QuerySet[Entry]:

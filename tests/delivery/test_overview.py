@@ -62,6 +62,17 @@ def test_a_step_that_was_begun_leads_to_where_it_is_gone_on_with(administrator: 
     assert link("Import a recipient group") == f"/groups/{group.pk}/import/"
 
 
+def test_many_domains_that_wait_for_their_records_are_one_line(begun: None, viewer: Client) -> None:
+    for n in range(4):
+        DomainFactory(name=f"n{n}.example.com", verified_at=None)
+    title = "4 sender domains are pending verification"
+    (line,) = [each for each in home(viewer)["attention"] if "pending verification" in each.title]
+    assert (line.title, line.link) == (title, "/domains/?status=pending")
+    assert line.text.startswith("n0.example.com, n1.example.com, n2.example.com and 1 more.")
+    assert b"Delete" not in viewer.get("/domains/").content
+    assert b">Actions<" not in viewer.get("/domains/").content
+
+
 def test_a_domain_that_the_next_step_leads_to_stands_on_the_page_once(administrator: Client) -> None:
     DomainFactory(name="other.example.com")
     DomainFactory(name="new.example.com")
