@@ -42,7 +42,7 @@ def test_every_address_stands_there_with_what_it_does(viewer: Client) -> None:
 def test_without_a_verified_sender_or_a_template_it_says_what_to_do(operator: Client) -> None:
     AddressFactory(domain=DomainFactory(verified=False))
     text = text_of(operator)
-    assert "To send, two things are needed" in text
+    assert "Before anything can be sent from here" in text
     assert 'href="/domains/"' in text and 'href="/templates/"' in text
     assert 'name="to"' not in text
 
