@@ -66,6 +66,7 @@ def test_every_status_and_reason_has_its_word_and_is_found_by_it(signed_in: Call
     page = signed_in("viewer")
     page.goto("/email-status/?size=50")
     page.locator("h2#found", has_text="22 emails").wait_for()
+    page.locator(".ph-chip", has_text="7 days").wait_for()  # the period, where none is asked for
     table = page.locator("#results tbody tr")
     shown = table.locator(".ph-st").all_inner_texts()
     for word in rows:
