@@ -131,13 +131,13 @@ def token(client: Client) -> str:
     return found[1]
 
 
-def press(client: Client, given: Given, token: str) -> Any:
+def press(client: Client, given: Given, token: str, *, follow: bool = False) -> Any:
     url, data = given
     for file in data.values():
         if isinstance(file, SimpleUploadedFile):
             file.seek(0)
-    answer = client.post(url, {**data, "csrfmiddlewaretoken": token}, follow=True)
-    assert answer.status_code == 200, answer.content.decode()
+    answer = client.post(url, {**data, "csrfmiddlewaretoken": token}, follow=follow)
+    assert answer.status_code in (200, 302), answer.content.decode()
     return answer
 
 
@@ -172,11 +172,11 @@ def test_a_form_that_is_sent_twice_acts_once(
     before = made._default_manager.count()
     first = press(client, given, once_drawn)
     assert made._default_manager.count() == before + 1
-    second = press(client, given, once_drawn)
+    second = press(client, given, once_drawn, follow=True)
     assert made._default_manager.count() == before + 1
-    assert SECOND in second.content.decode() and SECOND not in first.content.decode()
-    # It leads to what the first made.
-    assert not first.redirect_chain or first.redirect_chain[-1][0] == second.redirect_chain[-1][0]
+    assert SECOND in second.content.decode()
+    # It leads to what the first made, but for a secret, which is shown once.
+    assert first.status_code == 200 or first.url == second.redirect_chain[-1][0]
 
 
 @pytest.mark.django_db
@@ -269,7 +269,7 @@ def test_who_presses_again_while_the_first_takes_long_is_told_to_look(
         other = Client(enforce_csrf_checks=True)
         other.cookies = client.cookies
         try:
-            told.append(press(other, given, once_drawn).content.decode())
+            told.append(press(other, given, once_drawn, follow=True).content.decode())
         finally:
             connection.close()
 

@@ -17,7 +17,7 @@ from tests.console.test_database_away import away
 from tests.engine.test_crash import until
 from tests.engine.world import claim_all, delivered, engine_at_work, fates, started, taken
 
-PEOPLE = [f"reader{n}@a.sink.test" for n in range(200)]
+PEOPLE = [f"reader{n}@a.sink.test" for n in range(80)]
 
 
 def test_what_was_answered_while_the_database_was_away_is_not_sent_again(
