@@ -2,6 +2,7 @@
 
 run.py          the stages joined                     claim.py        rows taken by lease, and committed
 second_look.py  what changed since the request        store.py        versions, tasks, keys and users, remembered
+waking.py       what is due, or was left by others
 route.py        where a domain's mail goes            sites.py, ways.py   routes remembered, looked up once at a time
 shape.py        how much of a receiver's patience     shares.py, permits.py   and which part of it is this engine's
 compose.py      the finished mail                     headers.py, bodies.py, quoted.py   its bytes
