@@ -48,12 +48,13 @@ PAGE = 20
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`deep`: the page in the middle of the period, as one gets there by turning pages."""
+    """`deep`: the page in the middle of the period, as one gets there by turning pages. `pk`: of what the page is."""
 
     page: str
     days: int
     filters: dict[str, str]
     deep: bool = False
+    pk: int | None = None
 
     def __str__(self) -> str:
         asked = " + ".join(f"{name}={value}" for name, value in self.filters.items())
@@ -62,7 +63,8 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Milliseconds of the whole page and of the bare statement of its rows, and how many rows the page shows."""
+    """Milliseconds of the whole page and of the bare statement of its rows, and how many rows the page shows; of what
+    is no list, of the page alone."""
 
     page: float
     bare: float
@@ -88,7 +90,8 @@ def part_lists(bench: Bench) -> None:
     ratios, fuller = [], []
     for (_case, few), (case, many) in zip(measured[0], measured[-1], strict=True):
         ratio = many.page / few.page
-        (ratios if many.rows <= few.rows else fuller).append(ratio)
+        if many.bare:
+            (ratios if many.rows <= few.rows else fuller).append(ratio)
         figures = "".join(f"{one.page:>8.1f}{one.bare:>8.1f}{one.rows:>8}" for one in (few, many))
         bench.say(f"  {case!s:<76}{figures}{ratio:>8.2f}")
     pages = [taken.page for _case, taken in measured[-1]]
@@ -188,6 +191,8 @@ def _cases() -> Iterator[Case]:
         {"link": "https://elsewhere.test/"},
         {"sent_from": f"{timezone.now() - dt.timedelta(days=3):%Y-%m-%d}"},
     ]
+    old = Task.objects.order_by("pk").values_list("pk", "label")[0]
+    of_hits += [{"task": old[0]}, {"label": old[1]}, {"template": template}, {"type": "trigger"}, {"sender": sender}]
     for days in DAYS:
         for filters in of_messages:
             yield Case("messages", days, filters)
@@ -201,6 +206,10 @@ def _cases() -> Iterator[Case]:
         yield Case("callback-events", 7, filters)
     yield Case("callback-events", 7, {}, deep=True)
     yield Case("contact", 0, {"address": Message.objects.order_by("-pk").values_list("recipient", flat=True)[0]})
+    for page in ("home", "tasks", "simulator", "sending-data", "tracking-data", "opens-and-clicks-counts"):
+        yield Case(page, 0, {})
+    yield Case("task", 0, {}, pk=task)
+    yield Case("domain", 0, {}, pk=seldom)
 
 
 def _idle() -> tuple[int, str, int, int]:
@@ -217,6 +226,9 @@ def _idle() -> tuple[int, str, int, int]:
 
 
 def _measure(client: Client, case: Case) -> Taken:
+    if case.page not in lists() and case.page != HISTORY.name:
+        url = reverse(case.page, args=[case.pk] if case.pk else [])
+        return Taken(_median(lambda: _answered(client, url)), 0, 0)
     now, zone = timezone.now(), Account.current().zone
     params = QueryDict(mutable=True)
     params.update({**case.filters, **(Window.days(case.days, zone, now).params() if case.days else {})})
@@ -225,6 +237,7 @@ def _measure(client: Client, case: Case) -> Taken:
     rows = listing.ordered()
     if case.deep:
         token, rows = _middle(listing, now - dt.timedelta(days=case.days / 2))
+        # Without a row to go on from: the last page that has a number.
         params.update({"after": token, "page": "500"})
     url = f"{reverse(case.page)}?{urlencode(params, doseq=True)}"
     found: list[int] = []
@@ -234,17 +247,18 @@ def _measure(client: Client, case: Case) -> Taken:
         # Known to be nothing without asking.
         sql, values = "SELECT WHERE false", ()
 
-    def ask() -> None:
-        answer = client.get(url)
-        if answer.status_code != 200:
-            raise RuntimeError(f"{url}: {answer.status_code}")
-
     def bare() -> None:
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             found.append(len(cursor.fetchall()))
 
-    return Taken(_median(ask), _median(bare), min(PAGE, found[-1]))
+    return Taken(_median(lambda: _answered(client, url)), _median(bare), min(PAGE, found[-1]))
+
+
+def _answered(client: Client, url: str) -> None:
+    answer = client.get(url)
+    if answer.status_code != 200:
+        raise RuntimeError(f"{url}: {answer.status_code}")
 
 
 def _middle(listing: Listing, moment: dt.datetime) -> tuple[str, Any]:
