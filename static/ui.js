@@ -39,7 +39,7 @@
     for (const line of form.querySelectorAll("[data-picked]")) line.textContent = ticked || "";
   };
   document.addEventListener("change", (event) => {
-    const form = event.target.closest("form.ph-bulk");
+    const form = event.target.closest(".ph-bulk");
     if (form) {
       if (event.target.matches("[data-pick-all]")) for (const box of form.querySelectorAll("input[name=id]")) box.checked = event.target.checked;
       count(form);

@@ -60,3 +60,19 @@ def test_blocking_finding_and_deleting_all_that_match(
         ("added", 12, "operator"),
         ("deleted", 12, "operator"),
     }
+
+
+def test_what_acts_on_one_row_and_what_acts_on_ticked_rows_are_forms_apart(
+    signed_in: Callable[..., BrowserPage],
+) -> None:
+    for name in ("ann", "bob"):
+        EntryFactory(list=Entry.List.BOUNCE, key=f"{name}@example.org")
+    page = signed_in("operator")
+    page.goto("/bounced/")
+    page.locator("tbody tr").first.get_by_role("button", name="Let through").click()
+    page.locator("tbody").get_by_role("button", name="Intercept").wait_for()
+    assert Entry.objects.filter(intercepted=False).count() == 1
+    page.locator("tbody input[name=id]").last.check()
+    page.get_by_role("button", name="Delete selected…").click()
+    page.get_by_role("button", name="Delete 1").wait_for()
+    assert "csrf" not in page.url
