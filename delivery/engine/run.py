@@ -24,7 +24,7 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from console import heartbeat, stopping
-from delivery.engine import claim, hop, retry, route, second_look, shares, sites, waking
+from delivery.engine import claim, hop, retry, route, second_look, sessions, shares, sites, waking
 from delivery.engine.claim import Claimed
 from delivery.engine.classify import about_us, classify
 from delivery.engine.lane import Lane, Load, Ready, outside, unreachable
@@ -61,6 +61,7 @@ LOOKUP_SECONDS = 3.0
 SETTLING_SECONDS = 3.0
 
 
+@sessions.bounded()
 def deliver(*, seconds: float, stop_file: Path | None = None, idle_seconds: float = IDLE_SECONDS) -> Report:
     """Work for `seconds`, until nothing was due for `idle_seconds`, or `stop_file` is there. Any number at once."""
     return asyncio.run(Engine(stop_file=stop_file, idle_seconds=idle_seconds).run(seconds))
@@ -128,8 +129,7 @@ class Engine:
                 continue
             if batch:
                 self.in_flight += len(batch)
-                for one in batch:
-                    self.in_hand[one.limit_group_id] += 1
+                self.in_hand.update(one.limit_group_id for one in batch)
                 for domain_id, bundle in self._by_way(batch):
                     task = asyncio.create_task(self._dispatch(domain_id, bundle))
                     dispatches.add(task)

@@ -63,6 +63,16 @@ def on_the_wire(engine: psutil.Process) -> int:
     return sum(bool(one.raddr) and one.raddr.port == settings.MX_PORT for one in engine.net_connections("tcp4"))
 
 
+def in_a_transaction() -> int:
+    """Others' sessions that have begun a transaction and ask for nothing in it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND state LIKE 'idle in transaction%%'"
+        )
+        return int(cursor.fetchone()[0])
+
+
 def end_connections() -> None:
     """As a restart of PostgreSQL does to everybody but this thread."""
     with connection.cursor() as cursor:
@@ -127,6 +137,7 @@ def test_an_engine_frozen_past_its_claims_doubles_only_what_it_had_on_the_wire(
         until(lambda: len(outside.accepted()) >= 30)
         engine.suspend()
         in_flight = on_the_wire(engine)
+        until(lambda: not in_a_transaction())
         deliver()
         all_delivered(task, EVERYONE)
         # It finds that others have done its work, and does not do it again.
