@@ -144,7 +144,7 @@ WHITENOISE_USE_FINDERS = TESTING
 WHITENOISE_AUTOREFRESH = TESTING
 MEDIA_ROOT = VAR / "media"
 
-# --- Database. Only the web process pools: a pool shared over fork() corrupts the protocol.
+# --- Database. Each thread keeps a connection of its own (console/database.py).
 from console import database  # noqa: E402  (needs nothing of the settings, but the reader wants it here)
 
 DATABASES = {"default": database.configuration()}

@@ -41,8 +41,6 @@ DATABASE_BACK_SECONDS = 60.0
 # What the server says when it goes away, has no room for us, or has us begin anew (PostgreSQL, appendix A).
 _TEMPORARY = ("08", "40", "53300", "57P01", "57P02", "57P03", "57P05")
 _DISK_FULL = "53100"
-
-
 # So many of one person wait or are made at a time: the disk is everybody's.
 MOST_AT_ONCE = 20
 
